@@ -1,0 +1,97 @@
+"""What training needs from data: batches that are a function of the step, and every window of the held-out part."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from zoo.network import Conditioning
+from zoo.tokenizers.base import Modality, Tokenizer
+
+IGNORED = -100
+"""Target at positions without a loss."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """Rows for one forward pass.
+
+    Attributes:
+        ids: (batch, time) int64 inputs, right-padded where ``lengths`` is given.
+        targets: (batch, time) int64; ``targets[:, t]`` is what column t should predict, IGNORED where nothing.
+        indices: (batch,) int64; where each row comes from (start offset in the tokens, or sample number), for messages.
+        lengths: (batch,) int64 or None.
+        conditioning: see ``zoo.network.Conditioning``.
+    """
+
+    ids: Tensor
+    targets: Tensor
+    indices: Tensor
+    lengths: Tensor | None = None
+    conditioning: Conditioning | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problems:
+    """Prompts with the one right continuation, for exact match by greedy decoding.
+
+    Attributes:
+        name: metric prefix, e.g. ``held_out``.
+        prompts: (count, prompt time) int64.
+        answers: (count, answer time) int64.
+    """
+
+    name: str
+    prompts: Tensor
+    answers: Tensor
+
+
+class TokenData(ABC):
+    """Encoded data of one recipe: what the training loop and the evaluation draw from."""
+
+    train_tokens: int
+    """Number of ids in the training part (0 where they are made on the fly)."""
+
+    @abstractmethod
+    def batch(self, *, step: int, size: int, seed: int) -> Batch:
+        """Return the training rows of micro-batch number ``step``: a function of these arguments only, so that a
+        resumed run sees the same rows without any saved position."""
+
+    @abstractmethod
+    def held_out(self, size: int) -> Iterator[Batch]:
+        """Yield every non-overlapping window of the held-out part, ``size`` rows at a time."""
+
+    @abstractmethod
+    def metrics(self, nats: float, tokens: int) -> dict[str, Any]:
+        """Return the units that survive a change of tokenizer, e.g. ``{"bits_per_byte": 2.3}``.
+
+        Args:
+            nats: summed loss over ``held_out``.
+            tokens: number of predicted ids it was summed over.
+        """
+
+    def problems(self) -> tuple[Problems, ...]:
+        """Return prompts with right answers where the task has them."""
+        return ()
+
+
+class Corpus(ABC):
+    """Raw data of one recipe, opened and split, before any tokenizer."""
+
+    modality: Modality
+
+    @abstractmethod
+    def samples(self) -> Iterable[Any]:
+        """Return what a tokenizer is fitted on."""
+
+    @abstractmethod
+    def encode(self, tokenizer: Tokenizer[Any], context: int) -> TokenData:
+        """Return the ids of both parts, cut for a model that sees ``context`` ids."""
+
+    @abstractmethod
+    def describe(self) -> list[dict[str, Any]]:
+        """Return the card's ``data`` entries: name, license, sha256 (and url where there is one)."""

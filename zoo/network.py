@@ -1,0 +1,90 @@
+"""The one interface behind which every sequence model stands: the transformer, and the recurrent baseline."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conditioning:
+    """What a model is told beside its ids, already as embeddings.
+
+    Attributes:
+        start: (batch, width); replaces the embedding of position 0 (a class label, an artist).
+        added: (batch, time, width); added to the embedding of every position given (timing, the codes of the level above).
+        memory: (batch, memory_time, memory_width); keys and values of cross-attention (lyrics, a source sentence).
+        memory_lengths: (batch,) int64; real rows of ``memory``, None if all are.
+        segments: (batch, time) int64; token types (BERT's sentence A and B), None for all zeros.
+    """
+
+    start: Tensor | None = None
+    added: Tensor | None = None
+    memory: Tensor | None = None
+    memory_lengths: Tensor | None = None
+    segments: Tensor | None = None
+
+
+class Cache(Protocol):
+    """What a model remembers of the ids it has seen: allocated once, written in place, one row per sequence."""
+
+    @property
+    def lengths(self) -> Tensor:
+        """Ids seen so far by each row, int64 (batch,) on the CPU."""
+
+    def select(self, rows: Tensor) -> Cache:
+        """Return a cache that holds copies of ``rows`` (int64, repeats allowed), in that order."""
+
+    def assign(self, rows: Tensor, other: Cache) -> None:
+        """Overwrite ``rows`` with the rows of ``other``, in order."""
+
+
+class Network(Protocol):
+    """A causal or full sequence model: ids in, logits out.
+
+    ``hidden`` and ``head`` are separate so that a sampler pays for the vocabulary at one position only.
+    """
+
+    vocabulary: int
+    output_vocabulary: int
+    context: int
+
+    def hidden(
+        self,
+        ids: Tensor,
+        *,
+        lengths: Tensor | None = None,
+        conditioning: Conditioning | None = None,
+        cache: Cache | None = None,
+    ) -> Tensor:
+        """Return the last hidden states (batch, time, width), ready for ``head``.
+
+        Args:
+            ids: (batch, time) int64, rows padded on the right where ``lengths`` is given.
+            lengths: (batch,) int64, real ids of each row; None if all are. What stands at padded positions is undefined.
+            conditioning: see ``Conditioning``; its ``added`` belongs to the given ids.
+            cache: continue after the ids it has seen, and remember these too.
+        """
+
+    def head(self, hidden: Tensor) -> Tensor:
+        """Return logits (batch, time, output_vocabulary) of hidden states (batch, time, width)."""
+
+    def __call__(
+        self,
+        ids: Tensor,
+        *,
+        lengths: Tensor | None = None,
+        conditioning: Conditioning | None = None,
+        cache: Cache | None = None,
+    ) -> Tensor:
+        """Return ``head(hidden(...))``: column t predicts the id after ``ids[:, :t+1]``."""
+
+    def hidden_states(
+        self, ids: Tensor, *, lengths: Tensor | None = None, conditioning: Conditioning | None = None
+    ) -> tuple[Tensor, ...]:
+        """Return depth + 1 tensors (batch, time, width): the embedding, then each block; the last after the final norm."""
+
+    def new_cache(self, batch: int, capacity: int | None = None) -> Cache:
+        """Allocate a cache for ``batch`` rows of at most ``capacity`` ids (default: the context)."""
