@@ -22,8 +22,12 @@ T = TypeVar("T")
 
 
 def tag(kind: type) -> str:
-    """Return the name of a class in recipes: ``LayerNorm`` is ``layer_norm``, ``RMSNorm`` is ``rms_norm``."""
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", kind.__name__).lower()
+    """Return the name of a class in recipes: ``LayerNorm`` is ``layer_norm``, ``RMSNorm`` is ``rms_norm``.
+
+    A class whose Python name says more than its recipes should (``TransformerConfig``) names itself in ``settings_name``.
+    """
+    stated = kind.__dict__.get("settings_name")
+    return stated if isinstance(stated, str) else re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", kind.__name__).lower()
 
 
 def build(kind: type[T] | Any, value: object, where: str = "settings", *, from_text: bool = False) -> T:
