@@ -14,7 +14,7 @@ class Conditioning:
 
     Attributes:
         start: (batch, width); replaces the embedding of position 0 (a class label, an artist).
-        added: (batch, time, width); added to the embedding of every position given (timing, the codes of the level above).
+        added: (batch, time, width); added to the embedding of each position given (timing, codes of the level above).
         memory: (batch, memory_time, memory_width); keys and values of cross-attention (lyrics, a source sentence).
         memory_lengths: (batch,) int64; real rows of ``memory``, None if all are.
         segments: (batch, time) int64; token types (BERT's sentence A and B), None for all zeros.
@@ -63,7 +63,7 @@ class Network(Protocol):
 
         Args:
             ids: (batch, time) int64, rows padded on the right where ``lengths`` is given.
-            lengths: (batch,) int64, real ids of each row; None if all are. What stands at padded positions is undefined.
+            lengths: (batch,) int64, real ids of each row; None if all are. The result at padding is undefined.
             conditioning: see ``Conditioning``; its ``added`` belongs to the given ids.
             cache: continue after the ids it has seen, and remember these too.
         """
@@ -84,7 +84,7 @@ class Network(Protocol):
     def hidden_states(
         self, ids: Tensor, *, lengths: Tensor | None = None, conditioning: Conditioning | None = None
     ) -> tuple[Tensor, ...]:
-        """Return depth + 1 tensors (batch, time, width): the embedding, then each block; the last after the final norm."""
+        """Return depth + 1 tensors (batch, time, width): the embedding, then each block, the last one normalised."""
 
     def new_cache(self, batch: int, capacity: int | None = None) -> Cache:
         """Allocate a cache for ``batch`` rows of at most ``capacity`` ids (default: the context)."""

@@ -24,17 +24,21 @@ T = TypeVar("T")
 def tag(kind: type) -> str:
     """Return the name of a class in recipes: ``LayerNorm`` is ``layer_norm``, ``RMSNorm`` is ``rms_norm``.
 
-    A class whose Python name says more than its recipes should (``TransformerConfig``) names itself in ``settings_name``.
+    A class whose Python name says more than recipes should (``TransformerConfig``) names itself in ``settings_name``.
     """
     stated = kind.__dict__.get("settings_name")
-    return stated if isinstance(stated, str) else re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", kind.__name__).lower()
+    return (
+        stated
+        if isinstance(stated, str)
+        else re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", kind.__name__).lower()
+    )
 
 
 def build(kind: type[T] | Any, value: object, where: str = "settings", *, from_text: bool = False) -> T:
     """Turn ``value`` (what YAML, JSON or a command line holds) into an instance of the annotation ``kind``.
 
     Args:
-        kind: a frozen dataclass, a union of such classes, a scalar type, ``Literal``, ``tuple[X, ...]``, ``dict[str, X]``.
+        kind: a frozen dataclass, a union of them, a scalar type, ``Literal``, ``tuple[X, ...]`` or ``dict[str, X]``.
         value: a mapping, sequence or scalar; a value that already is a ``kind`` is passed through.
         where: dotted name of the value, for messages.
         from_text: accept ``"3"`` for an int and so on, as command lines need.
@@ -46,7 +50,7 @@ def build(kind: type[T] | Any, value: object, where: str = "settings", *, from_t
 
 
 def to_mapping(value: object) -> Any:
-    """Return plain dicts, lists and scalars from which ``build`` makes ``value`` again (dataclasses carry their tag)."""
+    """Return plain dicts, lists and scalars from which ``build`` makes ``value`` again (classes by their tag)."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = {field.name: to_mapping(getattr(value, field.name)) for field in dataclasses.fields(value)}
         return {"type": tag(type(value)), **fields}

@@ -1,0 +1,121 @@
+"""Multi-head attention: projections around a pattern's attention. Vaswani et al. 2017, section 3.2.2."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+
+from zoo.errors import ZooError
+from zoo.network import Conditioning
+from zoo.transformer.cache import LayerCache, MemoryCache
+from zoo.transformer.patterns import Pattern, attention
+from zoo.transformer.position import Rotation
+from zoo.transformer.route import Route
+
+if TYPE_CHECKING:
+    from zoo.transformer.config import TransformerConfig
+
+Angles = tuple[Tensor, Tensor]
+
+
+class SelfAttention(nn.Module):
+    """Each position attends to the positions of its own sequence that the pattern lets it see."""
+
+    def __init__(self, config: TransformerConfig, pattern: Pattern, rotation: Rotation | None) -> None:
+        super().__init__()
+        self.pattern = pattern
+        self.heads = config.heads
+        self.key_value_heads = config.key_value_heads or config.heads
+        self.head_width = config.head_width
+        self.input = nn.Linear(
+            config.width, (self.heads + 2 * self.key_value_heads) * self.head_width, bias=config.bias
+        )
+        self.output = nn.Linear(self.heads * self.head_width, config.width, bias=config.bias)
+        self.rotation = rotation
+        self.weight_dropout = config.dropout
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(
+        self,
+        x: Tensor,
+        route: Route,
+        angles: Angles | None,
+        conditioning: Conditioning | None,
+        cache: LayerCache | MemoryCache | None,
+    ) -> Tensor:
+        """(batch, time, width) -> (batch, time, width)."""
+        assert not isinstance(cache, MemoryCache)
+        packed = rearrange(self.input(x), "b t (h d) -> b h t d", d=self.head_width)
+        query, key, value = packed.split((self.heads, self.key_value_heads, self.key_value_heads), dim=1)
+        if self.rotation is not None and angles is not None:
+            query, key = self.rotation(query, angles), self.rotation(key, angles)
+        dropout = self.weight_dropout if self.training else 0.0
+        result = route.attend(self.pattern, cache, query, key, value, dropout)
+        projected: Tensor = self.dropout(self.output(rearrange(result, "b h t d -> b t (h d)")))
+        return projected
+
+    def new_cache(self, batch: int, capacity: int) -> LayerCache:
+        """Allocate zeros for ``capacity`` positions of ``batch`` rows.
+
+        Raises:
+            ZooError: the pattern is not causal, so nothing can be drawn one by one.
+        """
+        if not self.pattern.causal:
+            raise ZooError("this model sees later positions too, so it has no cache and cannot generate left to right")
+        shape = (batch, self.key_value_heads, self.pattern.slots(capacity), self.head_width)
+        keys = torch.zeros(shape, dtype=self.output.weight.dtype, device=self.output.weight.device)
+        return LayerCache(pattern=self.pattern, keys=keys, values=torch.zeros_like(keys))
+
+
+class CrossAttention(nn.Module):
+    """Each position attends to every real position of the memory."""
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        assert config.memory_width is not None
+        self.head_width = config.head_width
+        self.key_value_heads = config.key_value_heads or config.heads
+        self.input = nn.Linear(config.width, config.heads * self.head_width, bias=config.bias)
+        self.memory_input = nn.Linear(config.memory_width, 2 * self.key_value_heads * self.head_width, bias=config.bias)
+        self.output = nn.Linear(config.heads * self.head_width, config.width, bias=config.bias)
+        self.weight_dropout = config.dropout
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(
+        self,
+        x: Tensor,
+        route: Route,
+        angles: Angles | None,
+        conditioning: Conditioning | None,
+        cache: LayerCache | MemoryCache | None,
+    ) -> Tensor:
+        """(batch, time, width) -> (batch, time, width)."""
+        assert not isinstance(cache, LayerCache)
+        memory = MemoryCache() if cache is None else cache
+        if memory.keys is None or memory.values is None:
+            memory.keys, memory.values, memory.mask = self._project(conditioning)
+        query = rearrange(self.input(x), "b t (h d) -> b h t d", d=self.head_width)
+        dropout = self.weight_dropout if self.training else 0.0
+        result = attention(query, memory.keys, memory.values, mask=memory.mask, dropout=dropout)
+        projected: Tensor = self.dropout(self.output(rearrange(result, "b h t d -> b t (h d)")))
+        return projected
+
+    def _project(self, conditioning: Conditioning | None) -> tuple[Tensor, Tensor, Tensor | None]:
+        if conditioning is None or conditioning.memory is None:
+            raise ZooError("this model attends to a memory: pass Conditioning(memory=...)")
+        packed = rearrange(self.memory_input(conditioning.memory), "b t (h d) -> b h t d", d=self.head_width)
+        keys, values = packed.split((self.key_value_heads, self.key_value_heads), dim=1)
+        if conditioning.memory_lengths is None:
+            return keys, values, None
+        at = torch.arange(keys.shape[2], device=keys.device)
+        return keys, values, (at < conditioning.memory_lengths.to(keys.device)[:, None])[:, None, None]
+
+    def new_cache(self, batch: int, capacity: int) -> MemoryCache:
+        """Return an empty cache; it is filled from the memory at the first call."""
+        return MemoryCache()
+
+
+Attention = SelfAttention | CrossAttention

@@ -1,0 +1,79 @@
+"""One layer: attention and feed-forward around the residual stream, with the norm before or after."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from torch import Tensor, nn
+
+from zoo.network import Conditioning
+from zoo.transformer.attention import Angles, Attention
+from zoo.transformer.cache import LayerCache, MemoryCache
+from zoo.transformer.feedforward import FeedForward
+from zoo.transformer.route import Route
+
+if TYPE_CHECKING:
+    from zoo.transformer.config import TransformerConfig
+
+
+class Block(nn.Module):
+    """What both orders share: the four parts."""
+
+    def __init__(self, config: TransformerConfig, attention: Attention, feedforward: FeedForward) -> None:
+        super().__init__()
+        self.attention_norm = config.norm.build(config.width)
+        self.attention = attention
+        self.feedforward_norm = config.norm.build(config.width)
+        self.feedforward = feedforward
+
+
+class PreNormBlock(Block):
+    def forward(
+        self,
+        x: Tensor,
+        route: Route,
+        angles: Angles | None,
+        conditioning: Conditioning | None,
+        cache: LayerCache | MemoryCache | None,
+    ) -> Tensor:
+        """(batch, time, width) -> (batch, time, width)."""
+        x = x + self.attention(self.attention_norm(x), route, angles, conditioning, cache)
+        result: Tensor = x + self.feedforward(self.feedforward_norm(x))
+        return result
+
+
+class PostNormBlock(Block):
+    def forward(
+        self,
+        x: Tensor,
+        route: Route,
+        angles: Angles | None,
+        conditioning: Conditioning | None,
+        cache: LayerCache | MemoryCache | None,
+    ) -> Tensor:
+        """(batch, time, width) -> (batch, time, width)."""
+        x = self.attention_norm(x + self.attention(x, route, angles, conditioning, cache))
+        result: Tensor = self.feedforward_norm(x + self.feedforward(x))
+        return result
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreNorm:
+    """``x + f(norm(x))`` for both halves. GPT-2 (Radford et al. 2019, section 2.3) and everything since."""
+
+    def build(self, config: TransformerConfig, attention: Attention, feedforward: FeedForward) -> Block:
+        """Return the module."""
+        return PreNormBlock(config, attention, feedforward)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PostNorm:
+    """``norm(x + f(x))`` for both halves. Vaswani et al. 2017, section 3.1; GPT-1, BERT."""
+
+    def build(self, config: TransformerConfig, attention: Attention, feedforward: FeedForward) -> Block:
+        """Return the module."""
+        return PostNormBlock(config, attention, feedforward)
+
+
+BlockKind = PreNorm | PostNorm

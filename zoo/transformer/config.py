@@ -1,0 +1,119 @@
+"""Everything that makes one transformer differ from another, as one frozen value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from zoo.errors import ZooError
+from zoo.transformer.block import BlockKind, PreNorm
+from zoo.transformer.feedforward import FeedForwardKind, Mlp
+from zoo.transformer.initial import Gpt2Initial, Initial
+from zoo.transformer.norm import LayerNorm, Norm
+from zoo.transformer.patterns import AnyPattern, Cross, Dense
+from zoo.transformer.position import Learned, Positions
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransformerConfig:
+    """A transformer: GPT-1 to GPT-3, BERT, Image GPT and Jukebox's priors are values of this class.
+
+    Attributes:
+        vocabulary: number of input ids.
+        context: largest number of positions.
+        width: features of the residual stream.
+        depth: number of blocks.
+        heads: attention heads.
+        key_value_heads: heads of keys and values, shared by groups of queries (Ainslie et al. 2023); None: ``heads``.
+        output_vocabulary: number of ids that can be predicted, None for ``vocabulary``.
+        attention_width_ratio: features of all heads together, as a ratio of the width (Jukebox: 0.25).
+        feedforward: ``Mlp`` or ``GatedMlp``.
+        norm: ``LayerNorm`` or ``RMSNorm``.
+        block: ``PreNorm`` (GPT-2) or ``PostNorm`` (GPT-1, BERT).
+        final_norm: normalise after the last block (GPT-2 onwards).
+        embedding_norm: normalise the embedding (BERT).
+        positions: ``Learned``, ``Rotary`` or ``NoPositions``.
+        patterns: one attention pattern a layer, cycled over the depth.
+        tied: the output matrix is the token embedding's.
+        bias: linear layers have biases (the output matrix never has).
+        dropout: probability, on attention weights, on what each half of a block adds, and on the embedding.
+        segments: number of token types (BERT: 2), 0 for none.
+        memory_width: features of the memory that ``Cross`` layers attend to.
+        condition_at_output: add the per-position condition again before the output (Jukebox's upsamplers).
+        initial: how weights are drawn.
+    """
+
+    settings_name: ClassVar[str] = "transformer"
+
+    vocabulary: int
+    context: int
+    width: int
+    depth: int
+    heads: int
+    key_value_heads: int | None = None
+    output_vocabulary: int | None = None
+    attention_width_ratio: float = 1.0
+    feedforward: FeedForwardKind = Mlp()
+    norm: Norm = LayerNorm()
+    block: BlockKind = PreNorm()
+    final_norm: bool = True
+    embedding_norm: bool = False
+    positions: Positions = Learned()
+    patterns: tuple[AnyPattern, ...] = (Dense(),)
+    tied: bool = True
+    bias: bool = True
+    dropout: float = 0.0
+    segments: int = 0
+    memory_width: int | None = None
+    condition_at_output: bool = False
+    initial: Initial = Gpt2Initial()
+
+    def __post_init__(self) -> None:
+        for name in ("vocabulary", "context", "width", "depth", "heads"):
+            if getattr(self, name) < 1:
+                raise ZooError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.attention_width < 1 or self.attention_width % self.heads:
+            raise ZooError(
+                f"the attention width {self.attention_width} (width {self.width} x {self.attention_width_ratio}) "
+                f"is not a multiple of heads {self.heads}"
+            )
+        if self.key_value_heads is not None and (self.key_value_heads < 1 or self.heads % self.key_value_heads):
+            raise ZooError(f"heads {self.heads} is not a multiple of key_value_heads {self.key_value_heads}")
+        if not 0 <= self.dropout < 1:
+            raise ZooError(f"dropout must lie in [0, 1), got {self.dropout}")
+        if self.segments < 0:
+            raise ZooError(f"segments must not be negative, got {self.segments}")
+        if self.output_vocabulary is not None and self.output_vocabulary < 1:
+            raise ZooError(f"output_vocabulary must be at least 1, got {self.output_vocabulary}")
+        if self.tied and (self.output_vocabulary or 0) > self.vocabulary:
+            raise ZooError(f"output_vocabulary {self.output_vocabulary} exceeds the tied vocabulary {self.vocabulary}")
+        self._check_patterns()
+        self.positions.rotation(self.head_width)
+
+    def _check_patterns(self) -> None:
+        if not self.patterns:
+            raise ZooError("patterns must name at least one attention pattern")
+        if (self.memory_width is None) == any(isinstance(pattern, Cross) for pattern in self.patterns):
+            raise ZooError("memory_width belongs to cross patterns: give both or neither")
+        for pattern in self.patterns:
+            if not isinstance(pattern, Cross):
+                pattern.check(self.context)
+
+    @property
+    def attention_width(self) -> int:
+        """Features of all query heads together."""
+        return int(self.attention_width_ratio * self.width)
+
+    @property
+    def head_width(self) -> int:
+        """Features of one head."""
+        return self.attention_width // self.heads
+
+    @property
+    def causal(self) -> bool:
+        """True if no position sees a later one, so that ids can be drawn one by one."""
+        return all(isinstance(pattern, Cross) or pattern.causal for pattern in self.patterns)
+
+    def pattern(self, layer: int) -> AnyPattern:
+        """Return the pattern of ``layer``."""
+        return self.patterns[layer % len(self.patterns)]

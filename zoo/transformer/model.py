@@ -1,0 +1,149 @@
+"""The transformer: embedding, blocks, output. Every model of the project is an instance of this class."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from zoo.errors import ZooError
+from zoo.network import Cache, Conditioning
+from zoo.transformer.attention import Attention, CrossAttention, SelfAttention
+from zoo.transformer.block import Block
+from zoo.transformer.cache import TransformerCache
+from zoo.transformer.config import TransformerConfig
+from zoo.transformer.embedding import Embedding
+from zoo.transformer.initial import Role
+from zoo.transformer.patterns import Cross
+from zoo.transformer.route import choose
+
+
+class Transformer(nn.Module):
+    """A stack of attention blocks behind ``zoo.network.Network``; ``TransformerConfig`` says which.
+
+    Weights are drawn from torch's global generator.
+    """
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.vocabulary = config.vocabulary
+        self.output_vocabulary = config.output_vocabulary or config.vocabulary
+        self.context = config.context
+        self.embedding = Embedding(config)
+        self.rotation = config.positions.rotation(config.head_width)
+        self.blocks = nn.ModuleList(self._block(layer) for layer in range(config.depth))
+        self.final_norm = config.norm.build(config.width) if config.final_norm else nn.Identity()
+        self.output = None if config.tied else nn.Linear(config.width, self.output_vocabulary, bias=False)
+        self.draw_weights()
+
+    def _block(self, layer: int) -> Block:
+        config, pattern = self.config, self.config.pattern(layer)
+        attention: Attention
+        if isinstance(pattern, Cross):
+            attention = CrossAttention(config)
+        else:
+            attention = SelfAttention(config, pattern, self.rotation)
+        feedforward = config.feedforward.build(config.width, bias=config.bias, dropout=config.dropout)
+        return config.block.build(config, attention, feedforward)
+
+    def layers(self) -> Iterator[Block]:
+        """Yield the blocks, first to last."""
+        return (cast(Block, block) for block in self.blocks)
+
+    def forward(
+        self,
+        ids: Tensor,
+        *,
+        lengths: Tensor | None = None,
+        conditioning: Conditioning | None = None,
+        cache: Cache | None = None,
+    ) -> Tensor:
+        """Return logits (batch, time, output_vocabulary) of ids (batch, time); see ``zoo.network.Network``."""
+        return self.head(self.hidden(ids, lengths=lengths, conditioning=conditioning, cache=cache))
+
+    def hidden(
+        self,
+        ids: Tensor,
+        *,
+        lengths: Tensor | None = None,
+        conditioning: Conditioning | None = None,
+        cache: Cache | None = None,
+    ) -> Tensor:
+        """Return the last hidden states (batch, time, width); see ``zoo.network.Network``.
+
+        Raises:
+            ZooError: more ids than the context or the cache can hold.
+        """
+        *_, last = self._states(ids, lengths, conditioning, cache)
+        return last
+
+    def hidden_states(
+        self, ids: Tensor, *, lengths: Tensor | None = None, conditioning: Conditioning | None = None
+    ) -> tuple[Tensor, ...]:
+        """Return depth + 1 tensors (batch, time, width): the embedding, then each block, the last one normalised."""
+        return tuple(self._states(ids, lengths, conditioning, None))
+
+    def head(self, hidden: Tensor) -> Tensor:
+        """Return logits (batch, time, output_vocabulary) of hidden states (batch, time, width)."""
+        if self.output is not None:
+            logits: Tensor = self.output(hidden)
+            return logits
+        return functional.linear(hidden, self.embedding.tokens.weight[: self.output_vocabulary])
+
+    def _states(
+        self, ids: Tensor, lengths: Tensor | None, conditioning: Conditioning | None, cache: Cache | None
+    ) -> Iterator[Tensor]:
+        if cache is not None and not isinstance(cache, TransformerCache):
+            raise ZooError(f"a transformer's cache comes from its new_cache, got a {type(cache).__name__}")
+        route = choose(ids, lengths, cache, self.context)
+        angles = None if self.rotation is None else self.rotation.angles(route.positions)
+        x = self.embedding(ids, route.positions, conditioning)
+        for layer, block in enumerate(self.layers()):
+            yield x
+            x = block(x, route, angles, conditioning, None if cache is None else cache.layers[layer])
+        route.finish()
+        x = self.final_norm(x)
+        if self.config.condition_at_output and conditioning is not None and conditioning.added is not None:
+            x = x + conditioning.added
+        yield x
+
+    def new_cache(self, batch: int, capacity: int | None = None) -> TransformerCache:
+        """Allocate a cache for ``batch`` rows of at most ``capacity`` ids (default and limit: the context).
+
+        Raises:
+            ZooError: capacity beyond the context, or a pattern that is not causal.
+        """
+        capacity = self.context if capacity is None else capacity
+        if not 1 <= capacity <= self.context:
+            raise ZooError(f"a cache's capacity must lie in [1, {self.context}] (the context), got {capacity}")
+        layers = [block.attention.new_cache(batch, capacity) for block in self.layers()]
+        return TransformerCache(layers=layers, lengths=torch.zeros(batch, dtype=torch.long), capacity=capacity)
+
+    def draw_weights(self) -> None:
+        """Draw every matrix anew by the config's initialiser; biases 0, gains 1."""
+        for role, weight in self.matrices():
+            self.config.initial.draw(weight, role, width=self.config.width, depth=self.config.depth)
+        for name, parameter in self.named_parameters():
+            if name.endswith("bias"):
+                nn.init.zeros_(parameter)
+            elif parameter.dim() == 1:
+                nn.init.ones_(parameter)
+
+    def matrices(self) -> Iterator[tuple[Role, Tensor]]:
+        """Yield every matrix with what it is for; tied matrices once."""
+        yield from self.embedding.matrices()
+        for block in self.layers():
+            attention, feedforward = block.attention, block.feedforward
+            cross = isinstance(attention, CrossAttention)
+            yield Role.ATTENTION_INPUT, attention.input.weight
+            if isinstance(attention, CrossAttention):
+                yield Role.ATTENTION_INPUT, attention.memory_input.weight
+            yield Role.CROSS_OUTPUT if cross else Role.ATTENTION_OUTPUT, attention.output.weight
+            yield Role.FEEDFORWARD_INPUT, feedforward.input.weight
+            yield Role.CROSS_OUTPUT if cross else Role.FEEDFORWARD_OUTPUT, feedforward.output.weight
+        if self.output is not None:
+            yield Role.OUTPUT, self.output.weight
