@@ -1,0 +1,52 @@
+"""One transformer, pluggable tokenizers, one command line: text, images and music.
+
+``zoo.load(checkpoint)`` returns a ``zoo.model.Model``. Importing ``zoo`` imports no torch; the first use does.
+"""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zoo.errors import ZooError
+
+if TYPE_CHECKING:
+    from zoo.model import Model
+    from zoo.tokenizers.base import Tokenizer
+
+# A checkout without symlinks (Windows' default) has no folder zoo/tokenizers; it is then found beside zoo.
+_HERE = Path(__file__).resolve().parent
+if not (_HERE / "tokenizers").is_dir() and (_HERE.parent / "tokenizers" / "base.py").is_file():
+    __path__.append(str(_HERE.parent))
+
+__version__ = "0.1.0"
+__all__ = ["ZooError", "__version__", "load"]
+
+
+def load(name_or_path: str | Path, *, device: str = "auto", dtype: str = "float32") -> Model:
+    """Load a checkpoint: a folder, or a name in ``./checkpoints`` or ``$ZOO_HOME/checkpoints``.
+
+    Args:
+        name_or_path: what to load.
+        device: ``auto`` (the GPU if there is one), ``cpu``, ``cuda``, ``cuda:1``, ...
+        dtype: ``float32`` or ``bfloat16``.
+
+    Raises:
+        ZooError: nothing of that name, damaged files, or settings that make no model.
+    """
+    from zoo.model import load as load_model
+
+    return load_model(name_or_path, device=device, dtype=dtype)
+
+
+def _load_tokenizer(folder: str | Path) -> Tokenizer[Any]:
+    """Load the tokenizer that ``Tokenizer.save`` wrote into ``folder``."""
+    from zoo.tokenizers.registry import load as load_tokenizer
+
+    return load_tokenizer(Path(folder))
+
+
+# `zoo.tokenizers` must have no __init__.py (at the root of a checkout it would shadow Hugging Face's `tokenizers`),
+# so its one function is put there from here.
+vars(importlib.import_module("zoo.tokenizers"))["load"] = _load_tokenizer

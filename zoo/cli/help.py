@@ -1,0 +1,83 @@
+"""The two help pages: ``zoo --help`` and ``zoo VERB --help``."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+from zoo.cli.terminal import bold, columns
+from zoo.cli.verb import Verb
+
+FLAGS = (
+    ("--help", "this page, or a verb's: zoo train --help"),
+    ("--json", "one JSON document on standard output instead of text"),
+    ("--debug", "show the traceback when something fails"),
+    ("--version", "show the version"),
+)
+
+START = (
+    ("zoo demo", "train here, then read"),
+    ("zoo list", "what there is"),
+    ("zoo train text/shakespeare_char size=tiny", "your first model, in seconds"),
+    ('zoo generate text-shakespeare_char prompt="O"', "let it write"),
+    ("zoo train text/file data.path=notes.txt", "any text of yours"),
+)
+
+
+def overview(verbs: Mapping[str, str]) -> str:
+    """Return the page of ``zoo --help``.
+
+    Args:
+        verbs: name to summary.
+    """
+    return "\n".join(
+        [
+            "zoo: one transformer, pluggable tokenizers; text from raw file to generated words.",
+            "",
+            f"{bold('Usage')}   zoo VERB [TARGET...] [key=value...]",
+            "",
+            bold("Verbs"),
+            columns([*verbs.items()]),
+            "",
+            bold("Start here"),
+            columns(START),
+            "",
+            bold("Flags"),
+            columns(FLAGS),
+            "",
+            "Everything else is key=value, in any order; 'zoo VERB --help' lists the keys.",
+        ]
+    )
+
+
+def verb_help(name: str, verb: Verb) -> str:
+    """Return the page of ``zoo VERB --help``.
+
+    Args:
+        name: the verb.
+        verb: what it is.
+    """
+    keys = [
+        (f"{field.name}={_shown(field.default)}", str(field.metadata["meaning"]))
+        for field in dataclasses.fields(verb.keys)
+        if field.metadata.get("meaning")
+    ]
+    parts = [f"{bold('Usage')}   zoo {verb.usage}", "", verb.about]
+    if keys:
+        parts += ["", bold("Keys and their defaults"), columns(keys)]
+    if verb.more:
+        parts += ["", bold("Keys of the recipe (its own values are the defaults)"), columns(verb.more)]
+    parts += ["", bold("Examples")]
+    for command, meaning in verb.examples:
+        parts += [f"  {command}", f"      {meaning}"]
+    return "\n".join(parts)
+
+
+def _shown(default: object) -> str:
+    if default is None:
+        return ""
+    if isinstance(default, bool):
+        return str(default).lower()
+    if isinstance(default, float) and default.is_integer():
+        return str(int(default))
+    return str(default)

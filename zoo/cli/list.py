@@ -1,0 +1,152 @@
+"""``zoo list``: what can be trained, and what is here to play with. Imports no torch."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from zoo.cli.terminal import bold, count, put, say, table
+from zoo.cli.verb import Call, Verb, read_keys
+from zoo.errors import ZooError, suggest
+from zoo.paths import checkpoints
+
+KINDS = ("recipes", "checkpoints", "tokenizers")
+LARGEST = 1 << 20
+"""Bytes of a card or config that are read; more is no card of ours."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Keys:
+    """``zoo list`` has no keys."""
+
+
+def run(call: Call) -> dict[str, list[dict[str, Any]]]:
+    """Show one kind of thing, or all."""
+    read_keys(Keys, call.pairs)
+    for kind in call.targets:
+        if kind not in KINDS:
+            raise ZooError(f"cannot list '{kind}'{suggest(kind, KINDS)}")
+    readers = {"recipes": _recipes, "checkpoints": _checkpoints, "tokenizers": _tokenizers}
+    found = {kind: readers[kind]() for kind in KINDS if not call.targets or kind in call.targets}
+    if not call.json:
+        _show(found)
+    keys = {"recipes": ("name", "modality", "tokenizer", "parameters", "paper", "summary", "sizes")}
+    return {kind: [{key: row[key] for key in keys.get(kind, row)} for row in rows] for kind, rows in found.items()}
+
+
+def _recipes() -> list[dict[str, Any]]:
+    from zoo.recipe import compose, names, sizes
+
+    rows = []
+    for name in names():
+        recipe = compose(name)
+        tokenizer = recipe["tokenizer"]
+        rows.append(
+            {
+                "name": name,
+                "modality": recipe.get("modality"),
+                "tokenizer": tokenizer["type"] if isinstance(tokenizer, dict) else tokenizer,
+                "parameters": recipe.get("parameters"),
+                "paper": recipe.get("paper"),
+                "summary": recipe.get("summary"),
+                "sizes": sizes(name),
+            }
+        )
+    return rows
+
+
+def _tokenizers() -> list[dict[str, Any]]:
+    from zoo.tokenizers.registry import names
+
+    return [{"name": name, "modality": modality} for name, modality in names()]
+
+
+def _checkpoints() -> list[dict[str, Any]]:
+    return [_checkpoint(folder) for folder in checkpoints()]
+
+
+def _checkpoint(folder: Path) -> dict[str, Any]:
+    """Return one row, read as plain data: nothing that a card or config says is imported, run or interpolated."""
+    card, config = _read(folder / "card.yaml"), _read(folder / "config.json")
+    metrics = card.get("metrics")
+    own = config.get("format") == "zoo"
+    return {
+        "name": folder.name,
+        "path": str(folder),
+        "modality": _text(card.get("modality") or config.get("modality")),
+        "parameters": config["parameters"] if own and type(config.get("parameters")) is int else None,
+        "license": _text(card.get("license")),
+        "metrics": {
+            str(key): value
+            for key, value in (metrics if isinstance(metrics, dict) else {}).items()
+            if isinstance(value, bool | int) or (isinstance(value, float) and math.isfinite(value))
+        },
+        "step": card["steps"] if type(card.get("steps")) is int else None,
+    }
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Return the mapping in a JSON or YAML file, ``{}`` where there is none that can be read as plain data."""
+    try:
+        if path.stat().st_size > LARGEST:
+            return {}
+        text = path.read_text(encoding="utf-8")
+        value = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+    except (OSError, ValueError, yaml.YAMLError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _text(value: object) -> str | None:
+    return value[:200] if isinstance(value, str) else None
+
+
+def _show(found: dict[str, list[dict[str, Any]]]) -> None:
+    shown = []
+    if "recipes" in found:
+        rows = [
+            [row["name"], row["tokenizer"], count(row["parameters"]), row["summary"] or "", row["paper"] or ""]
+            for row in found["recipes"]
+        ]
+        shown.append(table(["recipe", "tokenizer", "parameters", "what it makes", "after"], rows, right=[2]))
+    if "checkpoints" in found:
+        rows = [
+            [row["name"], row["modality"] or "?", count(row["parameters"]), _metric(row["metrics"]), row["path"]]
+            for row in found["checkpoints"]
+        ]
+        if rows:
+            shown.append(table(["checkpoint", "makes", "parameters", "held out", "folder"], rows, right=[2]))
+        else:
+            shown.append(f"{bold('checkpoint')}\nnone here yet: zoo demo, or zoo train RECIPE")
+    if "tokenizers" in found:
+        rows = [[row["name"], row["modality"]] for row in found["tokenizers"]]
+        shown.append(table(["tokenizer", "for"], rows))
+    put("\n\n".join(shown))
+    if len(found) == len(KINDS):
+        say("\nTrain one: zoo train RECIPE   Let one write: zoo generate CHECKPOINT   More: zoo --help")
+
+
+def _metric(metrics: dict[str, Any]) -> str:
+    """Return the one number that says most about a text model."""
+    for key, words in (("bits_per_byte", "bits per byte"), ("exact_match", "exact match"), ("loss", "nats per token")):
+        if isinstance(metrics.get(key), int | float):
+            return f"{metrics[key]:.3f} {words}"
+    return ""
+
+
+VERB = Verb(
+    usage="list [recipes|checkpoints|tokenizers]",
+    about="Shows the recipes that can be trained, the checkpoints that can be loaded by name, and the tokenizers.",
+    keys=Keys,
+    examples=(
+        ("zoo list", "everything"),
+        ("zoo list recipes", "only what can be trained"),
+        ("zoo list checkpoints --json", "for programs"),
+    ),
+    run=run,
+)

@@ -1,0 +1,152 @@
+"""``zoo VERB [TARGET...] [key=value...]``: take a command line apart, run its verb, say in one line what failed."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import re
+import shlex
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+from zoo import __version__
+from zoo.cli.help import overview, verb_help
+from zoo.cli.verb import Call, Verb
+from zoo.errors import ZooError, suggest
+
+VERBS = {
+    "list": "show recipes, checkpoints and tokenizers",
+    "demo": "train a small model on this machine and watch it write",
+    "train": "train a recipe into a checkpoint folder",
+    "generate": "write with a checkpoint",
+    "compare": "train one recipe with several tokenizers, and compare them",
+}
+"""Verb to summary; the verb's module is ``zoo.cli.<verb>``, imported only when it is asked for."""
+
+FLAGS = ("--help", "--version", "--json", "--debug")
+INTERRUPTED, TERMINATED = 130, 143
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command line and return its exit code: 0 done, 2 bad input, 1 our fault, 130 and 143 after a signal."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in words
+    for stream in (sys.stdout, sys.stderr):  # the same bytes in every locale
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(encoding="utf-8", errors="replace")
+    try:
+        with _termination():
+            return _run(words)
+    except ZooError as error:
+        return _failed(str(error), 2, debug)
+    except KeyboardInterrupt:
+        return _failed("interrupted", INTERRUPTED, debug)
+    except BrokenPipeError:  # the reader has seen enough: `zoo list | head -1`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        where = f": '{error.filename}'" if error.filename else ""
+        return _failed(f"{error.strerror or error}{where}", 2, debug)
+    except SystemExit as error:  # a signal, or a part of ours that ends the program on purpose
+        return error.code if isinstance(error.code, int) else 1
+    except Exception as error:
+        if _is_out_of_memory(error):
+            return _failed("out of memory; try a smaller train.batch, model or max_new_tokens", 2, debug)
+        hint = "" if debug else "; rerun with --debug to see where"
+        return _failed(f"internal error: {type(error).__name__}: {error}{hint}", 1, debug, kind="zoo: ")
+
+
+def _run(words: list[str]) -> int:
+    flags = [word for word in words if word.startswith("-") and word != "-"]
+    for flag in flags:
+        if flag not in (*FLAGS, "-h"):
+            raise ZooError(_refuse_flag(flag))
+    if "--version" in flags:
+        print(f"zoo {__version__}")
+        return 0
+    plain = [word for word in words if word not in flags]
+    wants_help = "--help" in flags or "-h" in flags
+    if not plain:
+        print(overview(VERBS))
+        return 0
+    name = plain[0]
+    if name == "help" and "help" not in VERBS:
+        plain, wants_help = plain[1:], True
+        if not plain:
+            print(overview(VERBS))
+            return 0
+        name = plain[0]
+    if name not in VERBS:
+        raise ZooError(f"unknown verb '{name}'{suggest(name, VERBS)}")
+    verb: Verb = importlib.import_module(f"zoo.cli.{name}").VERB
+    if wants_help:
+        print(verb_help(name, verb))
+        return 0
+    targets, pairs = _take_apart(plain[1:])
+    call = Call(targets=targets, pairs=pairs, json="--json" in flags, command=shlex.join(["zoo", *words]))
+    document: Any = verb.run(call)
+    if call.json:
+        print(json.dumps(document, ensure_ascii=False, allow_nan=False))
+    sys.stdout.flush()
+    return 0
+
+
+def _take_apart(words: list[str]) -> tuple[tuple[str, ...], dict[str, str]]:
+    """Split words into targets and ``key=value`` pairs; everything after the first ``=`` is the value."""
+    targets: list[str] = []
+    pairs: dict[str, str] = {}
+    for word in words:
+        match = re.match(r"([A-Za-z_][\w.]*)=(.*)", word, re.DOTALL)
+        if match:
+            pairs[match[1]] = match[2]
+        elif re.match(r"[+~]+[\w./@]+(=|$)", word):
+            raise ZooError(f"'{word}': write key=value, without '{re.match('[+~]+', word)[0]}'")  # type: ignore[index]  # just matched
+        else:
+            targets.append(word)
+    return tuple(targets), pairs
+
+
+def _refuse_flag(flag: str) -> str:
+    name, _, value = flag.lstrip("-").partition("=")
+    near = suggest(flag, FLAGS)
+    if near.startswith("; did you mean") and not value:
+        return f"unknown flag '{flag}'{near}"
+    return f"unknown flag '{flag}'; settings are written without dashes: {name.replace('-', '_')}={value or 'VALUE'}"
+
+
+def _failed(message: str, code: int, debug: bool, *, kind: str = "zoo: error: ") -> int:
+    if debug:
+        traceback.print_exc()
+    print(kind + " ".join(message.split()), file=sys.stderr, flush=True)
+    return code
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Return whether ``error`` is Python's, the GPU's or the CPU allocator's way of saying so (torch not imported)."""
+    return (
+        isinstance(error, MemoryError) or "OutOfMemory" in type(error).__name__ or "can't allocate memory" in str(error)
+    )
+
+
+@contextmanager
+def _termination() -> Iterator[None]:
+    """End with code 143 on SIGTERM, by way of every ``finally``."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise SystemExit(TERMINATED)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,268 @@
+"""Recipes: YAML composed by Hydra, merged with a size and the command line, and checked before anything is allocated.
+
+The only module that knows Hydra and OmegaConf. Their grammar and their powers stop here: what leaves ``compose`` is
+plain dicts, lists and scalars; references to other keys are resolved, anything that reaches outside is refused.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from zoo import settings
+from zoo.errors import ZooError, suggest
+from zoo.paths import recipes_folder
+
+if TYPE_CHECKING:
+    from zoo.architecture import NetworkConfig
+    from zoo.data.registry import DataSettings
+    from zoo.generate.settings import SamplingSettings
+    from zoo.tokenizers.base import Modality
+    from zoo.tokenizers.registry import TokenizerSettings
+    from zoo.train.settings import TrainSettings
+
+SECTIONS = ("tokenizer", "model", "data", "train", "generate")
+FACTS = ("summary", "paper", "modality", "parameters")
+PARTS = ("base", "tokenizer")
+"""Folders below recipes/ that hold pieces of recipes, not recipes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """A checked recipe: what to train, on what, how.
+
+    Attributes:
+        name: path below recipes/, e.g. ``text/adder``.
+        summary: what it makes, in a few words.
+        paper: where it comes from.
+        modality: what its samples are.
+        parameters: expected number of parameters with ``model.vocabulary`` ids; None where the command line changed
+            the model or the tokenizer.
+        tokenizer: settings to fit or load one.
+        model: settings of the network; its vocabulary is replaced by the tokenizer's.
+        data: settings to open the corpus.
+        train: settings of the training loop.
+        generate: settings of the samples shown after training.
+    """
+
+    name: str
+    summary: str
+    paper: str
+    modality: Modality
+    parameters: int | None
+    tokenizer: TokenizerSettings
+    model: NetworkConfig
+    data: DataSettings
+    train: TrainSettings
+    generate: SamplingSettings
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Return plain values from which ``build`` makes the recipe again: what recipe.yaml holds."""
+        facts = {"name": self.name, **{fact: getattr(self, fact) for fact in FACTS}}
+        return facts | {section: settings.to_mapping(getattr(self, section)) for section in SECTIONS}
+
+
+def names() -> list[str]:
+    """Return the names of all recipes, sorted."""
+    folder = recipes_folder()
+    found = (path.relative_to(folder).with_suffix("") for path in folder.rglob("*.yaml"))
+    return sorted(path.as_posix() for path in found if path.parts[0] not in PARTS)
+
+
+def tokenizers() -> list[str]:
+    """Return what ``tokenizer=`` may name, sorted."""
+    return sorted(path.stem for path in (recipes_folder() / "tokenizer").glob("*.yaml"))
+
+
+def sizes(name: str) -> list[str]:
+    """Return what ``size=`` may name for a recipe."""
+    return [str(size) for size in _load(_find(name)).get("sizes", {})]
+
+
+def compose(name: str, overrides: Mapping[str, str] | None = None, *, size: str | None = None) -> dict[str, Any]:
+    """Return the recipe as plain values: its file, then the size, then the command line.
+
+    Args:
+        name: path below recipes/.
+        overrides: ``key=value`` words. ``tokenizer`` names a file of recipes/tokenizer; values of ``data.path`` and
+            ``data.columns.*`` are literal; all others follow Hydra's grammar (numbers, lists, mappings, quotes).
+        size: one of the recipe's ``sizes``.
+
+    Raises:
+        ZooError: unknown recipe, size or tokenizer, a word that cannot be read, a reference that reaches outside.
+    """
+    config = _load(_find(name))
+    sizes = config.pop("sizes", {})
+    if size is not None:
+        if size not in sizes:
+            raise ZooError(f"{name} has no size '{size}'{suggest(size, sizes)}")
+        config = _merge({**config, "parameters": None}, sizes[size])
+    literal: dict[str, str] = {}
+    for key, text in sorted((overrides or {}).items(), key=lambda pair: pair[0] != "tokenizer"):  # sections first
+        if key == "tokenizer" and not text.startswith("{"):
+            config["tokenizer"] = _tokenizer(text)
+        elif _is_literal(key):
+            literal[key] = text
+        else:
+            _set(config, key, _value(key, text))
+        if key.startswith(("tokenizer", "model.")):
+            config["parameters"] = None
+    config = _resolve(config)
+    for key, text in literal.items():
+        _set(config, key, text)
+    return {"name": name, **config}
+
+
+def build(config: Mapping[str, Any]) -> Recipe:
+    """Check the plain values of ``compose`` and return the recipe.
+
+    Raises:
+        ZooError: unknown keys, wrong types, values out of range, settings that contradict each other.
+    """
+    from zoo.architecture import NetworkConfig
+    from zoo.data.registry import DataSettings
+    from zoo.generate.settings import SamplingSettings
+    from zoo.tokenizers.base import Modality
+    from zoo.tokenizers.registry import TokenizerSettings
+    from zoo.train.settings import TrainSettings
+
+    kinds: dict[str, Any] = {
+        "tokenizer": TokenizerSettings,
+        "model": NetworkConfig,
+        "data": DataSettings,
+        "train": TrainSettings,
+        "generate": SamplingSettings,
+        "name": str,
+        "summary": str,
+        "paper": str,
+        "modality": Modality,
+        "parameters": int | None,
+    }
+    for key in config:
+        if key not in kinds:
+            raise ZooError(f"unknown setting '{key}'{_suggest_key(key, config)}")
+    for key in kinds:
+        if key not in config:
+            raise ZooError(f"missing setting '{key}'")
+    return Recipe(**{key: settings.build(kind, config[key], key) for key, kind in kinds.items()})
+
+
+def _find(name: str) -> str:
+    known = names()
+    if name not in known:
+        hint = suggest(name, known, limit=0)
+        raise ZooError(
+            f"unknown recipe '{name}'{hint or ';'}{' recipes:' if not hint else ' all recipes:'} {', '.join(known)}"
+        )
+    return name
+
+
+def _tokenizer(name: str) -> Any:
+    if name not in tokenizers():
+        raise ZooError(f"unknown tokenizer '{name}'{suggest(name, tokenizers())}")
+    return _load(f"tokenizer/{name}")["tokenizer"]
+
+
+def _load(name: str) -> dict[str, Any]:
+    """Return the composed YAML of one file below recipes/, references unresolved."""
+    try:
+        with initialize_config_dir(config_dir=str(recipes_folder()), version_base="1.3"):
+            return cast(dict[str, Any], OmegaConf.to_container(hydra_compose(name), resolve=False))
+    except (HydraException, OmegaConfBaseException, YAMLError) as error:
+        raise ZooError(f"recipes/{name}.yaml: {' '.join(str(error).split())}") from None
+
+
+def _is_literal(key: str) -> bool:
+    return key == "data.path" or key.startswith("data.columns.")
+
+
+def _value(key: str, text: str) -> Any:
+    """Return the value that ``text`` is in Hydra's grammar."""
+    try:
+        override = OverridesParser.create().parse_override(f"{key}={text}")
+        if override.is_sweep_override():
+            raise ZooError(f"{key}: one value, got '{text}'; a list is written [{text}]")
+        return override.value()
+    except (HydraException, OmegaConfBaseException):
+        raise ZooError(
+            f"{key}: cannot read '{text}'; text with special characters needs quotes: {key}=\"'...'\""
+        ) from None
+
+
+def _set(config: dict[str, Any], key: str, value: Any) -> None:
+    """Set the dotted ``key`` of nested mappings; whether it may exist is checked by ``build``."""
+    if key == "model.vocabulary":
+        raise ZooError("model.vocabulary is the tokenizer's; change tokenizer.vocabulary or tokenizer instead")
+    first, *rest = key.split(".")
+    if not all([first, *rest]) or first not in (*SECTIONS, *FACTS):
+        raise ZooError(f"unknown setting '{key}'{_suggest_key(key, config)}")
+    if first in FACTS:
+        raise ZooError(f"{key} is a fact about the recipe, not a setting")
+    change: Any = value
+    for part in reversed(rest):
+        change = {part: change}
+    config[first] = _merge(config.get(first), change)
+
+
+def _merge(old: Any, new: Any) -> Any:
+    """Return ``old`` changed by ``new``: mappings key by key, anything else replaced.
+
+    A mapping that names another ``type`` replaces the old one whole, since its keys belong to another class.
+    """
+    if isinstance(old, str) and isinstance(new, Mapping) and "type" not in new:
+        old = {"type": old}  # `feedforward: mlp` is short for `feedforward: {type: mlp}`
+    if (
+        not isinstance(old, Mapping)
+        or not isinstance(new, Mapping)
+        or new.get("type", old.get("type")) != old.get("type")
+    ):
+        return new
+    return {**old, **{key: _merge(old.get(key), value) for key, value in new.items()}}
+
+
+def _resolve(config: dict[str, Any]) -> dict[str, Any]:
+    """Return ``config`` with its references to other keys (``${model.context}``) replaced by their values."""
+    _refuse_resolvers(config, "recipe")
+    try:
+        return cast(dict[str, Any], OmegaConf.to_container(OmegaConf.create(config), resolve=True))
+    except (OmegaConfBaseException, YAMLError) as error:
+        raise ZooError(f"recipe: {' '.join(str(error).split())}") from None
+
+
+def _refuse_resolvers(value: Any, where: str) -> None:
+    """Refuse ``${resolver:...}`` anywhere: resolvers read the environment, and whatever a plug-in makes them do."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            _refuse_resolvers(str(key), where)
+            _refuse_resolvers(item, f"{where}.{key}")
+    elif isinstance(value, list):
+        for item in value:
+            _refuse_resolvers(item, where)
+    elif isinstance(value, str) and re.search(r"\$\{[^}]*:", value):
+        raise ZooError(f"{where}: '{value}' reaches outside the recipe; only references to its own keys are allowed")
+
+
+def _suggest_key(key: str, config: Mapping[str, Any]) -> str:
+    """Return a hint for a misspelt key, also where only its section is missing (``steps`` for ``train.steps``)."""
+    known = {f"{section}.{leaf}": leaf for section in SECTIONS for leaf in _leaves(config.get(section))}
+    near = suggest(key, [*known, *SECTIONS], limit=0)
+    if near:
+        return near
+    owners = {leaf: name for name, leaf in known.items()}
+    near = suggest(key.rsplit(".", 1)[-1], owners, limit=0)
+    match = re.search(r"'(.*)'", near)
+    return f"; did you mean '{owners[match[1]]}'?" if match else f"; its sections are {', '.join(SECTIONS)}"
+
+
+def _leaves(section: Any) -> list[str]:
+    return [str(key) for key in section] if isinstance(section, Mapping) else []
