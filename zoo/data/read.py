@@ -1,0 +1,203 @@
+"""Readers of every text format that ``data.path`` may name: plain text as documents, and labelled rows."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import accumulate
+from pathlib import PurePosixPath
+from typing import Generic, TypeVar
+
+from zoo.data.documents import Document, from_file, from_text, split_bytes
+from zoo.data.files import DataFile, Found, Kind, find, sha256_of_all
+from zoo.data.read_table import Table, read_table
+from zoo.data.records import Records, TextRow
+from zoo.data.split import TEST_NAMES, TRAIN_NAMES, own_parts, require_both, split_count, split_names
+from zoo.errors import ZooError
+
+T = TypeVar("T")
+KINDS: dict[Kind, str] = {"text": "text", "table": "tables", "image": "images", "array": "arrays", "idx": "MNIST files",
+                          "sound": "sounds", "other": "files of another kind"}  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Documents:
+    """The text of one data set, split.
+
+    Attributes:
+        title: short name for cards and messages.
+        train, held_out: documents of the two parts, in order.
+        sha256: hash of the files.
+    """
+
+    title: str
+    train: Sequence[Document]
+    held_out: Sequence[Document]
+    sha256: str
+
+
+class Lazy(Sequence[T], Generic[T]):
+    """A sequence whose items are made when they are asked for."""
+
+    def __init__(self, numbers: Sequence[int], make: Callable[[int], T]) -> None:
+        self._numbers = numbers
+        self._make = make
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def __getitem__(self, index: int) -> T:  # type: ignore[override]  # slices are never taken
+        return self._make(self._numbers[index])
+
+    def __iter__(self) -> Iterator[T]:
+        return map(self._make, self._numbers)
+
+
+def read_documents(
+    path: str,
+    *,
+    columns: Mapping[str, str] | None = None,
+    encoding: str = "utf-8",
+    fraction: float = 0.1,
+) -> Documents:
+    """Read running text: a text file, a folder or glob of them, or a table's ``text`` column; ``.gz`` too.
+
+    One text is split by bytes, a folder by files, a table by rows, unless the data set has its own test part. A folder
+    of fewer than seven files without such a part is split by bytes like one text.
+
+    Args:
+        path: file, folder or glob; below a folder, text files count, or tables where there are no text files.
+        columns: our names of columns to the table's.
+        encoding: of text files and tables.
+        fraction: part of the bytes of one text that is held out.
+
+    Raises:
+        ZooError: nothing there, no text in it, not valid text: one line that names the file.
+    """
+    found = find(path)
+    files = choose(found, "text", "table")
+    if files[0].kind == "table":
+        rows = _rows_of_tables(found, files, columns or {}, encoding)
+        require_both(rows.train, rows.held_out, path)
+        train: Sequence[Document] = Lazy(rows.train, lambda row: from_text(rows.names[row], rows[row].text))
+        held_out: Sequence[Document] = Lazy(rows.held_out, lambda row: from_text(rows.names[row], rows[row].text))
+        return Documents(title=rows.title, train=train, held_out=held_out, sha256=rows.sha256)
+    documents = [from_file(file, encoding) for file in files]
+    if not any(document.size for document in documents):
+        raise ZooError(f"{path}: is empty")
+    train_files, held_out_files = split_names([file.name for file in files])
+    if found.form == "file" or not held_out_files:
+        train, held_out = split_bytes(documents, fraction)
+    else:
+        train = [documents[index] for index in train_files]
+        held_out = [documents[index] for index in held_out_files]
+    return Documents(title=found.title, train=train, held_out=held_out, sha256=sha256_of_all(files))
+
+
+def read_rows(
+    path: str,
+    *,
+    columns: Mapping[str, str] | None = None,
+    required: Sequence[str] = ("text",),
+    encoding: str = "utf-8",
+) -> Records[TextRow]:
+    """Read texts with labels: a table, a folder of tables (train and test), or one folder of text files per class.
+
+    Raises:
+        ZooError: nothing there, a missing column, a ragged row, fewer than seven rows: one line that names it.
+    """
+    found = find(path)
+    tables = found.of_kind("table")
+    if tables:
+        rows = _rows_of_tables(found, tables, columns or {}, encoding, required)
+    else:
+        files = choose(found, "text")
+        train, held_out = split_names([file.name for file in files])
+        rows = Records(
+            title=found.title,
+            names=[file.name for file in files],
+            labels=class_folders(files),
+            train=train,
+            held_out=held_out,
+            load=lambda index: TextRow(text=from_file(files[index], encoding).text()),
+            sha256=sha256_of_all(files),
+        )
+    require_both(rows.train, rows.held_out, path)
+    return rows
+
+
+def choose(found: Found, *kinds: Kind) -> tuple[DataFile, ...]:
+    """Return the files of the first of ``kinds`` that there are any of.
+
+    A single file or a glob's matches whose extension is not known are taken for text, if text is wanted.
+
+    Raises:
+        ZooError: there are none; the line says what was found instead.
+    """
+    if found.form != "folder" and "text" in kinds:
+        odd = next((file for file in found.files if file.kind not in (None, *kinds)), None)
+        if odd is None and len({file.kind == "table" for file in found.files}) == 1:
+            return found.files
+        if odd is None:
+            raise ZooError(f"{found.path}: matches both text files and tables; name one kind, such as '*.txt'")
+        raise ZooError(
+            f"{odd.path}: expected {KINDS[kinds[0]]}, but '{odd.suffix}' files are {KINDS[odd.kind or 'other']}"
+        )
+    for kind in kinds:
+        files = found.of_kind(kind)
+        if files:
+            return files
+    wanted = " or ".join(KINDS[kind] for kind in kinds)
+    there = sorted({file.suffix or file.name for file in found.files})
+    hint = f"; name them with a glob such as '*{there[0]}'" if "text" in kinds else ""
+    raise ZooError(f"{found.path}: no {wanted} there, only {', '.join(there[:5])}{hint}")
+
+
+def class_folders(files: Sequence[DataFile]) -> list[str]:
+    """Return each file's class: the folder it lies in, below a data set's own train and test folders.
+
+    Empty unless every file lies in a folder and there are at least two of those.
+    """
+    parts = [PurePosixPath(file.name).parts[:-1] for file in files]
+    own = (*TRAIN_NAMES, *TEST_NAMES)
+    classes = ["/".join(part[1:] if part and part[0].lower() in own else part) for part in parts]
+    return classes if all(classes) and len(set(classes)) > 1 else []
+
+
+def _rows_of_tables(
+    found: Found,
+    files: Sequence[DataFile],
+    columns: Mapping[str, str],
+    encoding: str,
+    required: Sequence[str] = ("text",),
+) -> Records[TextRow]:
+    """Put the rows of several tables one after another; split by tables where they are named train and test."""
+    own = own_parts([file.name for file in files])
+    if own:
+        files = [files[index] for index in (*own[0], *own[1])]
+    tables = [read_table(file, columns, required=required, encoding=encoding) for file in files]
+    if len({bool(table.labels) for table in tables}) > 1:
+        bare = next(table.file.path for table in tables if not table.labels)
+        raise ZooError(f"{bare}: no column '{columns.get('label', 'label')}', which the other tables have")
+    ends = list(accumulate(len(table) for table in tables))
+    train, held_out = split_count(ends[-1])
+    if own:
+        first_test = ends[len(own[0]) - 1]
+        train, held_out = range(first_test), range(first_test, ends[-1])
+    find_row = partial(_find_row, tables, ends)
+    return Records(
+        title=found.title,
+        names=Lazy(range(ends[-1]), lambda index: Table.name(*find_row(index))),
+        labels=[label for table in tables for label in table.labels],
+        train=train,
+        held_out=held_out,
+        load=lambda index: Table.row(*find_row(index)),
+        sha256=sha256_of_all(files),
+    )
+
+
+def _find_row(tables: Sequence[Table], ends: Sequence[int], index: int) -> tuple[Table, int]:
+    number = bisect_right(ends, index)
+    return tables[number], index - (ends[number - 1] if number else 0)
