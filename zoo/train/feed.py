@@ -1,0 +1,73 @@
+"""Batches in the order of the run, made when asked for or by threads ahead of time: the same ones either way."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import torch
+from torch import Tensor
+
+from zoo.data.base import Batch, TokenData
+from zoo.network import Conditioning
+
+
+class Feed:
+    """Micro-batches of one run. A batch is a function of its number, so a resumed run needs no saved position.
+
+    Args:
+        data: where they come from.
+        size: rows in a micro-batch.
+        seed: of the run.
+        first: number of the first micro-batch that will be asked for.
+        end: number after the last one.
+        workers: threads that work ahead; 0 for none.
+    """
+
+    def __init__(self, data: TokenData, *, size: int, seed: int, first: int, end: int, workers: int) -> None:
+        self.data, self.size, self.seed, self.end = data, size, seed, end
+        self._next = first
+        self._ahead: deque[Future[Batch]] = deque()
+        self._depth = 2 * workers
+        self._threads = ThreadPoolExecutor(workers, thread_name_prefix="batches") if workers else None
+
+    def take(self) -> Batch:
+        """Return the next micro-batch."""
+        if self._threads is None:
+            batch = self._make(self._next)
+            self._next += 1
+            return batch
+        while len(self._ahead) < self._depth and self._next < self.end:
+            self._ahead.append(self._threads.submit(self._make, self._next))
+            self._next += 1
+        return self._ahead.popleft().result()
+
+    def close(self) -> None:
+        """Stop the threads."""
+        if self._threads is not None:
+            self._threads.shutdown(wait=True, cancel_futures=True)
+
+    def _make(self, number: int) -> Batch:
+        return self.data.batch(step=number, size=self.size, seed=self.seed)
+
+
+def move(batch: Batch, device: torch.device) -> Batch:
+    """Return ``batch`` on ``device``."""
+    if device.type == "cpu":
+        return batch
+
+    def to(tensor: Tensor | None) -> Tensor | None:
+        return None if tensor is None else tensor.to(device, non_blocking=True)
+
+    conditioning = batch.conditioning
+    if conditioning is not None:
+        fields = {field.name: to(getattr(conditioning, field.name)) for field in dataclasses.fields(Conditioning)}
+        conditioning = Conditioning(**fields)
+    return dataclasses.replace(
+        batch,
+        ids=batch.ids.to(device, non_blocking=True),
+        targets=batch.targets.to(device, non_blocking=True),
+        lengths=to(batch.lengths),
+        conditioning=conditioning,
+    )

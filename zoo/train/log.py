@@ -1,0 +1,88 @@
+"""Where the numbers of a run go: metrics.jsonl, and TensorBoard if it is wanted. Neither can stop a training."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from zoo.errors import ZooError
+
+
+class Log:
+    """Appends records to ``metrics.jsonl``, a line each; a full disk costs a warning, not the run.
+
+    Args:
+        folder: the run's.
+        position: bytes to keep of what is there; later records belong to updates that will be made again.
+        warn: told once if writing fails.
+        tensorboard: write curves, too.
+    """
+
+    def __init__(self, folder: Path, *, position: int, warn: Callable[[str], None], tensorboard: bool) -> None:
+        self.path = folder / "metrics.jsonl"
+        self._warn = warn
+        self._warned = False
+        self._curves = _curves(folder / "tensorboard") if tensorboard else None
+        if self.path.exists() and self.path.stat().st_size > position:
+            os.truncate(self.path, position)
+
+    def position(self) -> int:
+        """Return the number of bytes written so far, after making them durable."""
+        try:
+            descriptor = os.open(self.path, os.O_RDWR)
+        except OSError:
+            return 0
+        try:
+            os.fsync(descriptor)
+            return os.fstat(descriptor).st_size
+        finally:
+            os.close(descriptor)
+
+    def add(self, record: Mapping[str, Any]) -> None:
+        """Append ``record`` as one line."""
+        try:
+            _append(self.path, json.dumps(record).encode() + b"\n")
+            if self._curves is not None:
+                for name, value in record.items():
+                    if isinstance(value, int | float) and name not in ("step", "tokens", "seconds"):
+                        self._curves.add_scalar(f"{record['split']}/{name}", value, record["step"])
+        except OSError as error:
+            if not self._warned:
+                self._warn(f"cannot write to {self.path}: {error.strerror}; training goes on without these records")
+            self._warned = True
+
+    def close(self) -> None:
+        """Finish the curves."""
+        if self._curves is not None:
+            try:
+                self._curves.close()
+            except OSError as error:
+                self._warn(f"cannot finish the TensorBoard curves: {error.strerror}")
+
+
+def _append(path: Path, line: bytes) -> None:
+    """Append a whole line or nothing."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    try:
+        before = os.fstat(descriptor).st_size
+        try:
+            written = os.write(descriptor, line)
+        except OSError:
+            os.ftruncate(descriptor, before)
+            raise
+        if written < len(line):
+            os.ftruncate(descriptor, before)
+            raise OSError(28, "No space left on device")
+    finally:
+        os.close(descriptor)
+
+
+def _curves(folder: Path) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise ZooError("train.tensorboard=true needs TensorBoard: pip install 'tokenzoo[tensorboard]'") from None
+    return SummaryWriter(str(folder))

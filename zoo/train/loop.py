@@ -1,0 +1,373 @@
+"""The training loop: batches in, checkpoints out, and the same result however often it is stopped in between."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from zoo import settings as plain
+from zoo.data.base import Batch, TokenData
+from zoo.errors import ZooError
+from zoo.train import precision
+from zoo.train.average import Average
+from zoo.train.feed import Feed, move
+from zoo.train.held_out import evaluate
+from zoo.train.log import Log
+from zoo.train.monitor import Monitor, Quiet, Report
+from zoo.train.settings import TrainSettings
+from zoo.train.signals import Interrupted as Interrupted
+from zoo.train.signals import Signals
+from zoo.train.state import Progress, RunFolder, State
+from zoo.weights.files import locked, make_writable
+from zoo.weights.folder import Contents, publish
+from zoo.weights.tensors import load_weights, named_weights, write_tensors
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainResult:
+    """What a run came to.
+
+    Attributes:
+        step: updates made.
+        tokens: predicted ids they were made of.
+        seconds: time they took, over all sittings.
+        metrics: of the published weights on the held-out part.
+    """
+
+    step: int
+    tokens: int
+    seconds: float
+    metrics: dict[str, Any]
+
+
+class Trainer:
+    """Trains a network in a folder, which is a checkpoint from its first save on.
+
+    On the CPU with a fixed number of threads, a run that is stopped at any moment and resumed ends with the same bits
+    as one that is left alone: batches are functions of the step, and so is the random state of dropout.
+
+    Args:
+        network: on its device, with its first weights; dropout and the like are found through ``train()``/``eval()``.
+        data: rows to train on and the held-out part.
+        settings: see ``TrainSettings``.
+        contents: what the checkpoint holds beside the weights; steps, seconds and metrics are put on its card.
+        out: the run's folder.
+        seed: of batches and dropout.
+        resume: go on from the newest complete state in ``out``, or start if there is none.
+        overwrite: replace the run that is in ``out``.
+        monitor: hears of the progress.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        data: TokenData,
+        settings: TrainSettings,
+        *,
+        contents: Contents,
+        out: Path,
+        seed: int = 0,
+        resume: bool = False,
+        overwrite: bool = False,
+        monitor: Monitor | None = None,
+    ) -> None:
+        self.network, self.data, self.settings, self.contents = network, data, settings, contents
+        self.out, self.seed, self.resume, self.overwrite = Path(out), seed, resume, overwrite
+        self.monitor: Monitor = Quiet() if monitor is None else monitor
+        self.device = next(network.parameters()).device
+        self.optimizer = settings.optimizer.build(network)
+        self.average = Average(network, settings.average) if settings.average else None
+        self.best: dict[str, Tensor] | None = None
+        self.progress = Progress(dtype=precision.choose(settings.dtype, network))
+        self.folder = RunFolder(self.out)
+        self.signals = Signals()
+        self._saved = -1
+
+    def run(self) -> TrainResult:
+        """Train to the last step, or until the held-out loss no longer falls.
+
+        Raises:
+            Interrupted: by SIGINT or SIGTERM, after the run has been saved.
+            ZooError: the folder is taken or cannot be written, the disk is full, or the loss is no longer finite.
+        """
+        make_writable(self.out)
+        with locked(self.out), self.signals, contextlib.ExitStack() as stack:
+            self.folder.begin(resume=self.resume, overwrite=self.overwrite)
+            self._restore()
+            self._prepare(stack)
+            try:
+                self._train()
+            except Interrupted:
+                self._save()
+                raise
+        progress = self.progress
+        return TrainResult(
+            step=progress.step, tokens=progress.tokens, seconds=progress.seconds, metrics=self._metrics()
+        )
+
+    def _prepare(self, stack: contextlib.ExitStack) -> None:
+        """Open what is needed from here on; ``stack`` closes it again."""
+        settings, progress = self.settings, self.progress
+        self.autocast = precision.autocast(precision.choose(progress.dtype, self.network), self.device)
+        self.forward: Any = torch.compile(self.network) if settings.compile else self.network
+        self.feed = Feed(
+            self.data,
+            size=settings.batch,
+            seed=self.seed,
+            first=progress.step * settings.accumulation,
+            end=settings.steps * settings.accumulation,
+            workers=settings.workers,
+        )
+        stack.callback(self.feed.close)
+        self.log = Log(self.out, position=progress.log, warn=self.monitor.note, tensorboard=settings.tensorboard)
+        stack.callback(self.log.close)
+        self.monitor.on_start(progress.step, settings.steps)
+        stack.callback(self.monitor.on_end)
+        self._began = time.monotonic() - progress.seconds
+        self._mark = (time.monotonic(), progress.tokens)
+
+    def _train(self) -> None:
+        settings, progress = self.settings, self.progress
+        self.network.train()
+        while True:
+            self.signals.check()
+            over = progress.step >= settings.steps
+            if (
+                progress.step
+                and progress.evaluated != progress.step
+                and (over or _due(progress.step, settings.evaluate_every))
+            ):
+                self._evaluate()
+            if over or (settings.patience and progress.misses >= settings.patience):
+                break
+            if progress.step and self._saved != progress.step and _due(progress.step, settings.save_every):
+                self._save()
+            self._update()
+        self._save()
+
+    def _update(self) -> None:
+        """Make one update; nothing changes unless its loss and its gradients are finite."""
+        settings, progress, scale = self.settings, self.progress, self.scale.factor
+        batches = [self.feed.take() for _ in range(settings.accumulation)]
+        count = sum(settings.objective.count(batch) for batch in batches)
+        if not count:
+            raise self._stopped(f"nothing to predict in the rows at {_rows(batches)}; check the data")
+        torch.manual_seed(_step_seed(self.seed, progress.step))
+        self.optimizer.zero()
+        losses = []
+        for batch in batches:
+            self.signals.check()
+            with self.autocast():
+                part = settings.objective.nats(self.forward, move(batch, self.device)) / count
+            torch.autograd.backward(part * scale if self.scale.active else part)
+            losses.append(part.detach())
+        mean = torch.stack(losses).sum().item()
+        if not math.isfinite(mean):
+            bad = [batch for batch, loss in zip(batches, losses, strict=True) if not math.isfinite(loss.item())]
+            raise self._stopped(f"the loss is {mean} on the rows at {_rows(bad or batches)}; {_CALM}")
+        finite = self._clip()
+        if not finite and not self.scale.active:
+            raise self._stopped(f"the gradients are not finite on the rows at {_rows(batches)}; {_CALM}")
+        rate = settings.learning_rate * settings.schedule.factor(progress.step, settings.steps)
+        if finite:
+            self.optimizer.step(rate)
+        self.scale.update(finite=finite)
+        progress.step += 1
+        progress.tokens += count
+        if self.average is not None:
+            self.average.update(progress.step)
+        if progress.step % settings.log_every == 0:
+            self._report(mean, rate)
+
+    def _clip(self) -> bool:
+        """Undo the loss scale and clip; return whether the gradients are finite."""
+        gradients = [parameter.grad for parameter in self.optimizer.parameters if parameter.grad is not None]
+        scale, clip = self.scale.factor, self.settings.clip
+        norm = torch.nn.utils.get_total_norm(gradients).item() / scale
+        factor = (min(1.0, clip / (norm + 1e-6)) if clip else 1.0) / scale
+        if factor != 1.0 and math.isfinite(norm):
+            torch._foreach_mul_(gradients, factor)
+        return math.isfinite(norm)
+
+    def _report(self, loss: float, rate: float) -> None:
+        progress, now = self.progress, time.monotonic()
+        speed = (progress.tokens - self._mark[1]) / max(1e-9, now - self._mark[0])
+        self._mark = (now, progress.tokens)
+        self._record("train", {"loss": loss, "learning_rate": rate, "tokens_per_second": round(speed, 1)})
+        self.monitor.on_step(
+            Report(
+                step=progress.step, steps=self.settings.steps, loss=loss, learning_rate=rate, tokens_per_second=speed
+            )
+        )
+
+    def _record(self, split: str, values: Mapping[str, Any]) -> None:
+        progress = self.progress
+        seconds = round(time.monotonic() - self._began, 3)
+        self.log.add({"step": progress.step, "tokens": progress.tokens, "seconds": seconds, "split": split, **values})
+
+    def _evaluate(self) -> None:
+        """Evaluate what would be published now."""
+        progress, began = self.progress, time.monotonic()
+        self.network.eval()
+        try:
+            with self.average.applied() if self.average is not None else contextlib.nullcontext():
+                metrics = evaluate(
+                    self.forward,
+                    self.data,
+                    batch=self.settings.batch,
+                    autocast=self.autocast,
+                    should_stop=self.signals.check,
+                )
+        finally:
+            self.network.train()
+        progress.evaluated, progress.metrics = progress.step, metrics
+        if metrics["loss"] < progress.best_loss:
+            progress.best_step, progress.best_loss, progress.best_metrics = progress.step, metrics["loss"], metrics
+            progress.misses = 0
+            if self.settings.patience:
+                self.best = {name: tensor.clone() for name, tensor in self._current().items()}
+        else:
+            progress.misses += 1
+        self._record("validation", metrics)
+        self.monitor.on_evaluation(progress.step, metrics)
+        self._mark = (self._mark[0] + time.monotonic() - began, self._mark[1])
+
+    def _current(self) -> dict[str, Tensor]:
+        """Return the weights as they would be published without early stopping."""
+        weights = named_weights(self.network)
+        return weights | self.average.state() if self.average is not None else weights
+
+    def _metrics(self) -> dict[str, Any]:
+        return self.progress.metrics if self.best is None else self.progress.best_metrics
+
+    def _save(self) -> None:
+        """Save a state to resume from, then publish the checkpoint; a failure leaves earlier ones as they are."""
+        began = time.monotonic()
+        progress = self.progress
+        progress.seconds = time.monotonic() - self._began
+        progress.scale = self.scale.state()
+        tensors: dict[str, Mapping[str, Tensor]] = {
+            "model": named_weights(self.network),
+            "optimizer": self.optimizer.state(),
+        }
+        if self.average is not None:
+            tensors["average"] = self.average.state()
+        if self.best is not None:
+            tensors["best"] = self.best
+        try:
+            progress.log = self.log.position()
+            self.folder.save(
+                State(
+                    progress=progress,
+                    identity=self._identity(),
+                    settings=plain.to_mapping(self.settings),
+                    tensors=tensors,
+                )
+            )
+            self._saved = progress.step
+            self.folder.tidy()
+            self._publish()
+        except OSError as error:
+            kept = f"the state of step {self._saved} is complete" if self._saved >= 0 else "nothing is saved yet"
+            raise ZooError(
+                f"cannot save step {progress.step} to {self.out}: {error.strerror}; {kept}; "
+                "make room and repeat the command with resume=true"
+            ) from None
+        self.monitor.on_save(progress.step)
+        self._mark = (self._mark[0] + time.monotonic() - began, self._mark[1])
+
+    def _publish(self) -> None:
+        progress = self.progress
+        shown = self.best if self.best is not None else self._current()
+        card = {
+            **self.contents.card,
+            "steps": progress.step if self.best is None else progress.best_step,
+            "seconds": round(progress.seconds, 1),
+            "metrics": self._metrics(),
+        }
+        publish(
+            self.out,
+            dataclasses.replace(self.contents, card=card),
+            lambda path: write_tensors(path, shown),
+            sum(tensor.numel() for tensor in shown.values()),
+        )
+
+    def _restore(self) -> None:
+        """Go on from the newest complete state, if there is one."""
+        self.scale = precision.LossScale(precision.choose(self.progress.dtype, self.network))
+        state = self.folder.newest(self.monitor.note)
+        self.folder.tidy()
+        if state is None:
+            return
+        for name, value in self._identity().items():
+            if state.identity.get(name) != value:
+                raise ZooError(
+                    f"{self.out} was trained with another {name} ({state.identity.get(name)!r}, not {value!r}); "
+                    "resume with the same, or start in another out=DIR"
+                )
+        now = plain.to_mapping(self.settings)
+        if changed := [name for name in now if state.settings.get(name) != now[name]]:
+            self.monitor.note(f"going on with other settings than before: train.{', train.'.join(changed)}")
+        load_weights(self.network, state.tensors["model"], self.folder.training)
+        self.optimizer.load(state.tensors["optimizer"])
+        if self.average is not None:
+            self.average.load(state.tensors["average"])
+        self.best = (
+            {name: tensor.to(self.device) for name, tensor in state.tensors["best"].items()}
+            if "best" in state.tensors
+            else None
+        )
+        self.progress = state.progress
+        self.scale = precision.LossScale(precision.choose(state.progress.dtype, self.network))
+        self.scale.load(state.progress.scale)
+        self._saved = state.progress.step
+        self._publish()  # mends the checkpoint if the run was cut off between its files
+
+    def _identity(self) -> dict[str, Any]:
+        tokenizer = self.contents.tokenizer
+        identity = {
+            "network": self.contents.network,
+            "tokenizer": tokenizer.spec.fingerprint if tokenizer is not None else None,
+            "data": [entry.get("sha256") for entry in self.contents.card.get("data", [])],
+            "seed": self.seed,
+            "optimizer": plain.tag(type(self.settings.optimizer)),
+            "averaging": self.average is not None,
+        }
+        result: dict[str, Any] = json.loads(json.dumps(identity))
+        return result
+
+    def _stopped(self, reason: str) -> ZooError:
+        """Save what there is before a fatal stop, and return the error that says why."""
+        step = self.progress.step
+        if self._saved != step and step:
+            self._save()
+        kept = f"the weights of step {step} are saved in {self.out}" if step else "nothing has been trained yet"
+        return ZooError(f"stopped before update {step + 1}: {reason}; {kept}")
+
+
+_CALM = "try a smaller train.learning_rate or look at these rows"
+
+
+def _due(step: int, every: int) -> bool:
+    return every > 0 and step % every == 0
+
+
+def _rows(batches: list[Batch]) -> str:
+    rows = [str(index) for batch in batches for index in batch.indices.tolist()]
+    return ", ".join(rows[:16]) + (f" and {len(rows) - 16} more" if len(rows) > 16 else "")
+
+
+def _step_seed(seed: int, step: int) -> int:
+    """Return the seed of torch's generators for one update."""
+    return int.from_bytes(hashlib.sha256(f"update {seed} {step}".encode()).digest()[:7], "big")

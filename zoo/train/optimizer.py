@@ -1,0 +1,191 @@
+"""Optimizers as values, and one class that steps them and gives their state by parameter name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from zoo.errors import ZooError
+
+
+def _check(betas: tuple[float, float], weight_decay: float, eps: float) -> None:
+    if not all(0.0 <= beta < 1.0 for beta in betas):
+        raise ZooError(f"betas lie in [0, 1), got {betas}")
+    if weight_decay < 0.0:
+        raise ZooError(f"weight_decay is not negative, got {weight_decay}")
+    if eps <= 0.0:
+        raise ZooError(f"eps is positive, got {eps}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdamW:
+    """Adam with decoupled weight decay (Loshchilov and Hutter 2019), decay on matrices and embeddings only.
+
+    Attributes:
+        betas: decay of the running mean and of the running square.
+        weight_decay: per step and unit of learning rate; gains and biases (vectors) are spared.
+        eps: added to the root of the square.
+    """
+
+    betas: tuple[float, float] = (0.9, 0.99)
+    weight_decay: float = 0.1
+    eps: float = 1e-8
+
+    def __post_init__(self) -> None:
+        _check(self.betas, self.weight_decay, self.eps)
+
+    def build(self, network: nn.Module) -> Optimizer:
+        """Return an optimizer of all trainable parameters of ``network``."""
+        named = _trainable(network)
+        return Optimizer([(_adamw(self, named), list(named))])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Muon:
+    """Orthogonalised momentum for hidden matrices (Jordan et al. 2024), AdamW for everything else.
+
+    Updates of matrices are scaled to AdamW's usual size (Liu et al. 2025, section 2.2), so that one
+    learning rate serves both.
+
+    Attributes:
+        momentum: of the matrices' gradients, in Nesterov's form.
+        weight_decay: per step and unit of learning rate, for matrices and embeddings.
+        betas: AdamW's, for embeddings, the output layer and vectors.
+        eps: AdamW's.
+    """
+
+    momentum: float = 0.95
+    weight_decay: float = 0.1
+    betas: tuple[float, float] = (0.9, 0.99)
+    eps: float = 1e-8
+
+    def __post_init__(self) -> None:
+        _check(self.betas, self.weight_decay, self.eps)
+        if not 0.0 <= self.momentum < 1.0:
+            raise ZooError(f"momentum lies in [0, 1), got {self.momentum}")
+
+    def build(self, network: nn.Module) -> Optimizer:
+        """Return an optimizer of all trainable parameters of ``network``.
+
+        Raises:
+            ZooError: the network has no hidden matrices.
+        """
+        named = _trainable(network)
+        hidden = hidden_matrices(network)
+        matrices = {name: parameter for name, parameter in named.items() if name in hidden}
+        others = {name: parameter for name, parameter in named.items() if name not in hidden}
+        if not matrices:
+            raise ZooError("optimizer muon: this network has no hidden matrices; use train.optimizer=adamw")
+        muon = torch.optim.Muon(
+            matrices.values(),
+            lr=0.0,
+            weight_decay=self.weight_decay,
+            momentum=self.momentum,
+            adjust_lr_fn="match_rms_adamw",
+        )
+        adamw = AdamW(betas=self.betas, weight_decay=self.weight_decay, eps=self.eps)
+        rest = [(_adamw(adamw, others), list(others))] if others else []
+        return Optimizer([(muon, list(matrices)), *rest])
+
+
+OptimizerSettings: TypeAlias = AdamW | Muon
+
+
+class Optimizer:
+    """One or two torch optimizers that step together; their state has the parameters' names, not numbers.
+
+    Args:
+        parts: optimizers, each with the names of its parameters in the order of its groups.
+    """
+
+    def __init__(self, parts: list[tuple[torch.optim.Optimizer, list[str]]]) -> None:
+        self.parts = parts
+        self.parameters: list[nn.Parameter] = [
+            parameter for part, _ in parts for group in part.param_groups for parameter in group["params"]
+        ]
+
+    def zero(self) -> None:
+        """Drop all gradients."""
+        for part, _ in self.parts:
+            part.zero_grad(set_to_none=True)
+
+    def step(self, learning_rate: float, scaler: torch.amp.GradScaler | None = None) -> None:
+        """Update the parameters; with a ``scaler`` only if its unscaled gradients are finite."""
+        for part, _ in self.parts:
+            for group in part.param_groups:
+                group["lr"] = learning_rate
+            if scaler is None:
+                part.step()
+            else:
+                scaler.step(part)
+
+    def state(self) -> dict[str, Tensor]:
+        """Return the state as tensors named ``parameter/quantity``."""
+        tensors: dict[str, Tensor] = {}
+        for part, names in self.parts:
+            for index, values in part.state_dict()["state"].items():
+                tensors |= {f"{names[index]}/{quantity}": torch.as_tensor(value) for quantity, value in values.items()}
+        return tensors
+
+    def load(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take over what ``state`` gave; ZooError if it is another optimizer's."""
+        expected = {name for _, names in self.parts for name in names}
+        by_name: dict[str, dict[str, Tensor]] = {}
+        for key, tensor in tensors.items():
+            name, _, quantity = key.rpartition("/")
+            by_name.setdefault(name, {})[quantity] = tensor
+        if tensors and set(by_name) != expected:
+            raise ZooError(
+                "the saved optimizer state belongs to another network or optimizer; start over in another out=DIR"
+            )
+        for part, names in self.parts:
+            state: dict[str, Any] = part.state_dict()
+            state["state"] = {index: by_name[name] for index, name in enumerate(names) if name in by_name}
+            part.load_state_dict(state)
+
+
+def hidden_matrices(network: nn.Module) -> set[str]:
+    """Return the names of weights that map hidden states to hidden states.
+
+    These are the 2-D weights of linear and recurrent layers, without embeddings and the output layer.
+    """
+    apart = {id(module.weight) for module in network.modules() if isinstance(module, nn.Embedding)}
+    apart |= {id(p) for name in ("output", "head") for p in _layer_parameters(getattr(network, name, None))}
+    names: set[str] = set()
+    for prefix, module in network.named_modules():
+        if isinstance(module, nn.Linear | nn.RNNBase):
+            for name, parameter in module.named_parameters(prefix=prefix, recurse=False):
+                if parameter.ndim == 2 and id(parameter) not in apart:
+                    names.add(name)
+    return names
+
+
+def _layer_parameters(layer: object) -> list[nn.Parameter]:
+    return list(layer.parameters()) if isinstance(layer, nn.Module) else []
+
+
+def _trainable(network: nn.Module) -> dict[str, nn.Parameter]:
+    named = {name: parameter for name, parameter in network.named_parameters() if parameter.requires_grad}
+    if not named:
+        raise ZooError("this network has no trainable parameters; unfreeze some")
+    return named
+
+
+def _adamw(settings: AdamW, named: dict[str, nn.Parameter]) -> torch.optim.Optimizer:
+    """Two groups in the order of ``named``: it is split so that the order of names stays that of the groups."""
+    decayed = [name for name, parameter in named.items() if parameter.ndim >= 2]
+    spared = [name for name, parameter in named.items() if parameter.ndim < 2]
+    groups = [
+        {"params": [named[name] for name in decayed], "weight_decay": settings.weight_decay},
+        {"params": [named[name] for name in spared], "weight_decay": 0.0},
+    ]
+    ordered = {name: named[name] for name in decayed + spared}
+    named.clear()
+    named.update(ordered)
+    return torch.optim.AdamW(
+        [group for group in groups if group["params"]], lr=0.0, betas=settings.betas, eps=settings.eps, fused=True
+    )

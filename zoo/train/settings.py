@@ -1,0 +1,68 @@
+"""The training section of a recipe."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from zoo.errors import ZooError
+from zoo.train.objective import CrossEntropy
+from zoo.train.optimizer import AdamW, OptimizerSettings
+from zoo.train.schedule import Cosine, Schedule
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainSettings:
+    """How a network is trained.
+
+    Attributes:
+        steps: number of updates.
+        batch: rows in one forward pass.
+        accumulation: forward passes per update; the loss is a mean over all their predicted ids.
+        learning_rate: peak rate; ``schedule`` multiplies it.
+        optimizer: AdamW or Muon.
+        schedule: course of the learning rate.
+        objective: what is minimised.
+        clip: largest norm of all gradients together; 0 switches clipping off.
+        average: decay of the running average of the weights, which is then evaluated and published; 0 = none.
+        dtype: of the matrix products; ``auto`` takes bfloat16 where a measurement says that it gains.
+        evaluate_every: updates between evaluations on the held-out part, with one at the end, too; 0 = only at the end.
+        save_every: updates between checkpoints, with one at the end, too; 0 = only at the end.
+        log_every: updates between log entries.
+        patience: stop after so many evaluations without a new best loss, and publish the best weights; 0 = never.
+        compile: use torch.compile (takes a minute at the start, and a C++ compiler).
+        workers: threads that prepare batches ahead; 0 prepares each when it is needed.
+        tensorboard: also write TensorBoard curves into the run's folder.
+    """
+
+    steps: int
+    batch: int
+    accumulation: int = 1
+    learning_rate: float
+    optimizer: OptimizerSettings = AdamW()
+    schedule: Schedule = Cosine()
+    objective: CrossEntropy = CrossEntropy()
+    clip: float = 1.0
+    average: float = 0.0
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    evaluate_every: int = 250
+    save_every: int = 250
+    log_every: int = 10
+    patience: int = 0
+    compile: bool = False
+    workers: int = 0
+    tensorboard: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch", "accumulation", "log_every"):
+            if getattr(self, name) < 1:
+                raise ZooError(f"train.{name} is at least 1, got {getattr(self, name)}")
+        for name in ("evaluate_every", "save_every", "patience", "workers", "clip"):
+            if getattr(self, name) < 0:
+                raise ZooError(f"train.{name} is not negative, got {getattr(self, name)}")
+        if not 0.0 < self.learning_rate < float("inf"):
+            raise ZooError(f"train.learning_rate is positive, got {self.learning_rate}")
+        if not 0.0 <= self.average < 1.0:
+            raise ZooError(f"train.average lies in [0, 1), got {self.average}")
+        if self.patience and not self.evaluate_every:
+            raise ZooError("train.patience needs evaluations: set train.evaluate_every")
