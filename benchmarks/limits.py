@@ -1,0 +1,70 @@
+"""What this machine can do at most: reading memory, and multiplying matrices of the sizes that matter here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from benchmarks.measure import Row, row, seconds
+
+TITLE = "memory bandwidth and matrix products of this machine"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sizes:
+    """Working sets in megabytes, and products (rows, inner, columns)."""
+
+    megabytes: tuple[float, ...]
+    products: tuple[tuple[int, int, int], ...]
+
+
+FULL = Sizes(
+    # 3.2: nanoGPT's CPU model in float32; 43: its GPU model; 500: GPT-2 124M
+    megabytes=(0.5, 3.2, 12.0, 43.0, 160.0, 500.0),
+    # rows = batch x time: the CPU model's MLP and attention (768 = 12 x 64), the GPU model's MLP, GPT-2's, a square
+    products=((768, 128, 512), (768, 128, 384), (4096, 384, 1536), (1024, 768, 3072), (2048, 2048, 2048)),
+)
+TINY = Sizes(megabytes=(0.5,), products=((64, 32, 32),))
+
+
+def read_bandwidth(size: int, runs: int) -> list[float]:
+    """Return how fast ``size`` bytes of float32 are read, in bytes a second.
+
+    A sum reads every byte once and does next to nothing else; it comes closer to the memory than a product of a matrix
+    and a vector does.
+    """
+    numbers = torch.ones(size // 4)
+    return [4 * numbers.numel() / seconds(numbers.sum) for _ in range(runs)]
+
+
+def vector_product_bandwidth(size: int, runs: int) -> list[float]:
+    """Return how fast ``size`` bytes of weights are multiplied by one row of input, in bytes a second."""
+    columns = 512
+    weights, inputs = torch.ones(max(1, size // 4 // columns), columns), torch.ones(1, columns)
+    return [4 * weights.numel() / seconds(lambda: torch.nn.functional.linear(inputs, weights)) for _ in range(runs)]
+
+
+def product_rate(rows: int, inner: int, columns: int, dtype: torch.dtype, runs: int) -> list[float]:
+    """Return operations a second of a product (rows, inner) x (inner, columns); a multiply-add counts as two."""
+    left, right = torch.ones(rows, inner, dtype=dtype), torch.ones(columns, inner, dtype=dtype)
+    operations = 2 * rows * inner * columns
+    return [operations / seconds(lambda: torch.nn.functional.linear(left, right)) for _ in range(runs)]
+
+
+def measure(sizes: Sizes, runs: int) -> list[Row]:
+    """Return the machine's ceilings."""
+    rows = []
+    for megabytes in sizes.megabytes:
+        size = int(megabytes * 1e6)
+        read = [rate / 1e9 for rate in read_bandwidth(size, runs)]
+        vector = [rate / 1e9 for rate in vector_product_bandwidth(size, runs)]
+        rows.append(row(f"read {megabytes:g} MB", "machine", "GB/s", read))
+        source = f"reading {megabytes:g} MB"
+        rows.append(row(f"matrix x vector, {megabytes:g} MB", "torch", "GB/s", vector, max(read), source))
+    for shape in sizes.products:
+        for dtype in (torch.float32, torch.bfloat16):
+            rates = [rate / 1e9 for rate in product_rate(*shape, dtype, runs)]
+            name = f"matrix product {'x'.join(map(str, shape))}, {str(dtype).removeprefix('torch.')}"
+            rows.append(row(name, "machine", "GFLOP/s", rates))
+    return rows
