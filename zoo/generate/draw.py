@@ -1,0 +1,127 @@
+"""From logits to one id a row: the most likely one, or a random one whose randomness belongs to the row alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import torch
+from einops import rearrange
+from torch import Tensor
+
+IMPOSSIBLE = -1
+"""Drawn where logits hold NaN or inf, or allow no id at all; the sampler turns it into an error."""
+
+
+class Draw(Protocol):
+    """Draws one id for every row."""
+
+    def __call__(self, logits: Tensor) -> Tensor:
+        """Return ids (rows,) for logits (rows, vocabulary), IMPOSSIBLE where there is no distribution."""
+
+    def select(self, rows: Tensor) -> None:
+        """Go on with these rows (int64, on the CPU) only."""
+
+
+class Greedy:
+    """The most likely id; the first of equals."""
+
+    def __call__(self, logits: Tensor) -> Tensor:
+        """Return ids (rows,)."""
+        highest, ids = logits.max(dim=1)
+        return torch.where(highest.isfinite(), ids, IMPOSSIBLE)
+
+    def select(self, rows: Tensor) -> None:
+        """Nothing to do: rows have no state."""
+
+
+class Race:
+    """Seeded sampling: every id runs a race whose time is exponential with its probability as rate; the first wins.
+
+    This draws exactly from the softmax, as one uniform number on the cumulative probabilities would, but it is steady:
+    logits that differ in their last bits (a row alone, or among others) change the winner only if two times are that
+    close. Cumulative sums carry such differences on to every later id: with 50257 ids, one draw in 700 changed.
+
+    A row and step have one random key from the row's own generator; a hash of key and id gives each id its number, on
+    any device and for many steps at once.
+    """
+
+    KEYS = 64
+    """Steps for which keys are drawn at once."""
+    NUMBERS = 1 << 18
+    """Numbers made at once: many steps of a small vocabulary, or one step of a large one."""
+
+    def __init__(self, seeds: Sequence[int], device: torch.device) -> None:
+        self._generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+        self._keys = torch.empty(len(seeds), 0, 2, dtype=torch.int32, device=device)
+        self._handicaps = torch.empty(len(seeds), 0, 0, device=device)  # (rows, steps, vocabulary)
+        self._step = 0
+
+    def __call__(self, logits: Tensor) -> Tensor:
+        """Return ids (rows,)."""
+        if self._step == self._handicaps.shape[1]:
+            self._refill(logits.shape[1])
+        # A NaN or +inf among the logits wins the maximum, and -inf is the maximum only if there is nothing else.
+        best, ids = (logits - self._handicaps[:, self._step]).max(dim=1)
+        self._step += 1
+        return torch.where(best.isfinite(), ids, IMPOSSIBLE)
+
+    def select(self, rows: Tensor) -> None:
+        """Go on with these rows (int64, on the CPU) only."""
+        self._generators = [self._generators[row] for row in rows.tolist()]
+        rows = rows.to(self._keys.device)
+        self._keys, self._handicaps = self._keys[rows], self._handicaps[rows]
+
+    def _refill(self, vocabulary: int) -> None:
+        if not self._keys.shape[1]:
+            limits = torch.iinfo(torch.int32)
+            keys = [
+                torch.randint(limits.min, limits.max, (self.KEYS, 2), dtype=torch.int32, generator=own)
+                for own in self._generators
+            ]
+            self._keys = torch.stack(keys).to(self._keys.device)
+        steps = min(max(self.NUMBERS // (len(self._keys) * vocabulary), 1), self._keys.shape[1])
+        uniform = hashed_uniform(self._keys[:, :steps], vocabulary)
+        self._handicaps = torch.log(-torch.log1p(-uniform))  # minus a Gumbel number: ln of an exponential time
+        self._keys, self._step = self._keys[:, steps:], 0
+
+
+def hashed_uniform(keys: Tensor, count: int) -> Tensor:
+    """Return float32 (..., count) in (0, 1), a function of ``keys``, int32 (..., 2), and the position.
+
+    The mixer is Wellons' ``lowbias32`` (two multiplications and three shifts), run once with each half of the key.
+    """
+    first, second = rearrange(keys, "... pair -> pair ... 1")
+    bits = torch.arange(count, dtype=torch.int32, device=keys.device) + first
+    bits = _mix(_mix(bits).bitwise_xor_(second))
+    # Small numbers decide races: 31 bits keep them fine-grained. At 1 the time of an id would be infinite.
+    return bits.bitwise_and_(0x7FFFFFFF).float().add_(0.5).mul_(2.0**-31).clamp_(max=1 - 2.0**-24)
+
+
+def _mix(bits: Tensor) -> Tensor:
+    for shift, factor in ((16, 0x7FEB352D), (15, 0x846CA68B - (1 << 32))):
+        bits = bits.bitwise_xor((bits >> shift) & ((1 << (32 - shift)) - 1)).mul_(factor)
+    return bits.bitwise_xor_((bits >> 16) & 0xFFFF)
+
+
+class InverseCumulative:
+    """The first id whose cumulative probability exceeds a given number: how recorded samples are replayed."""
+
+    def __init__(self, numbers: Tensor) -> None:
+        """Use ``numbers`` (steps, rows) in [0, 1), one row of them a step."""
+        self._numbers = numbers.to("cpu", torch.float64)
+        self._step = 0
+
+    def __call__(self, logits: Tensor) -> Tensor:
+        """Return ids (rows,)."""
+        cumulative = logits.softmax(dim=1, dtype=torch.float64).cumsum(dim=1)
+        total = cumulative[:, -1:]
+        # Below the total by more than rounding, or a number of nearly 1 would point past the last possible id.
+        targets = self._numbers[self._step].to(logits.device)[:, None] * total * (1 - 1e-15)
+        self._step += 1
+        ids = torch.searchsorted(cumulative, targets, right=True)
+        return torch.where(total.isfinite(), ids, IMPOSSIBLE)[:, 0]
+
+    def select(self, rows: Tensor) -> None:
+        """Go on with these rows (int64, on the CPU) only."""
+        self._numbers = self._numbers[:, rows]
