@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from zoo.network import Conditioning
@@ -33,6 +35,23 @@ class Batch:
     indices: Tensor
     lengths: Tensor | None = None
     conditioning: Conditioning | None = None
+
+    def to(self, device: torch.device) -> Batch:
+        """Return the batch on ``device``; ``indices`` stay where they are."""
+        return dataclasses.replace(
+            self,
+            ids=self.ids.to(device, non_blocking=True),
+            targets=self.targets.to(device, non_blocking=True),
+            lengths=None if self.lengths is None else self.lengths.to(device, non_blocking=True),
+            conditioning=None if self.conditioning is None else _move(self.conditioning, device),
+        )
+
+
+def _move(conditioning: Conditioning, device: torch.device) -> Conditioning:
+    tensors = {field.name: getattr(conditioning, field.name) for field in dataclasses.fields(conditioning)}
+    return Conditioning(
+        **{name: tensor.to(device, non_blocking=True) for name, tensor in tensors.items() if tensor is not None}
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -54,6 +54,13 @@ class Document:
         """Return the whole text."""
         return "".join(self.pieces())
 
+    def sha256(self) -> str:
+        """Return the hex hash of the text's UTF-8 bytes."""
+        total = hashlib.sha256()
+        for block in self._range():
+            total.update(block)
+        return total.hexdigest()
+
     def split(self, size: int) -> tuple[Document, Document]:
         """Cut after ``size`` bytes, or up to three more where that would be inside a character."""
         cut = self._boundary(self.start + size)
@@ -123,16 +130,6 @@ def split_bytes(documents: Sequence[Document], fraction: float) -> tuple[list[Do
             held_out += [after] if after.size else []
         begin = end
     return train, held_out
-
-
-def sha256_of_documents(documents: Sequence[Document]) -> str:
-    """Return the hash of the documents' UTF-8 bytes, each with its length before it."""
-    total = hashlib.sha256()
-    for document in documents:
-        total.update(f"{document.size}\n".encode())
-        for piece in document.pieces():
-            total.update(piece.encode())
-    return total.hexdigest()
 
 
 def check_encoding(encoding: str) -> None:

@@ -30,12 +30,19 @@ class Documents:
         title: short name for cards and messages.
         train, held_out: documents of the two parts, in order.
         sha256: hash of the files.
+        how: the settings they were read and split by.
     """
 
     title: str
     train: Sequence[Document]
     held_out: Sequence[Document]
     sha256: str
+    how: str
+
+    @property
+    def key(self) -> str:
+        """What determines every byte of the documents."""
+        return f"{self.sha256} {self.how}"
 
 
 class Lazy(Sequence[T], Generic[T]):
@@ -78,12 +85,13 @@ def read_documents(
     """
     found = find(path)
     files = choose(found, "text", "table")
+    how = f"{encoding} {fraction} {sorted((columns or {}).items())}"
     if files[0].kind == "table":
         rows = _rows_of_tables(found, files, columns or {}, encoding)
         require_both(rows.train, rows.held_out, path)
         train: Sequence[Document] = Lazy(rows.train, lambda row: from_text(rows.names[row], rows[row].text))
         held_out: Sequence[Document] = Lazy(rows.held_out, lambda row: from_text(rows.names[row], rows[row].text))
-        return Documents(title=rows.title, train=train, held_out=held_out, sha256=rows.sha256)
+        return Documents(title=rows.title, train=train, held_out=held_out, sha256=rows.sha256, how=how)
     documents = [from_file(file, encoding) for file in files]
     if not any(document.size for document in documents):
         raise ZooError(f"{path}: is empty")
@@ -93,7 +101,7 @@ def read_documents(
     else:
         train = [documents[index] for index in train_files]
         held_out = [documents[index] for index in held_out_files]
-    return Documents(title=found.title, train=train, held_out=held_out, sha256=sha256_of_all(files))
+    return Documents(title=found.title, train=train, held_out=held_out, sha256=sha256_of_all(files), how=how)
 
 
 def read_rows(

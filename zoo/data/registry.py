@@ -1,0 +1,9 @@
+"""Every kind of data that a recipe's ``data`` section may name; ``.open()`` gives its corpus."""
+
+from __future__ import annotations
+
+from zoo.data.adder import Adder
+from zoo.data.fables import Fables
+from zoo.data.text import Text, Topics
+
+DataSettings = Text | Adder | Fables | Topics

@@ -1,0 +1,133 @@
+"""How well a network predicts the held-out part: every window of it, and problems solved greedily."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from zoo.data.base import IGNORED, Problems, TokenData
+from zoo.errors import ZooError
+from zoo.network import Network
+
+Autocast = Callable[[], AbstractContextManager[Any]]
+ShouldStop = Callable[[], bool]
+
+
+class EvaluationStopped(Exception):  # noqa: N818  # not an error: someone asked for it
+    """The evaluation was asked to stop; there is no result."""
+
+
+def evaluate(
+    network: Network,
+    data: TokenData,
+    *,
+    batch: int,
+    autocast: Autocast | None = None,
+    should_stop: ShouldStop | None = None,
+) -> dict[str, Any]:
+    """Evaluate on every window of the held-out part.
+
+    Args:
+        network: put into evaluation mode for the time, if it is a module.
+        data: encoded; its targets' device is chosen by the network's parameters.
+        batch: rows in a forward pass.
+        autocast: makes the context of a forward pass; None for the weights' own precision.
+        should_stop: asked between forward passes.
+
+    Returns:
+        ``loss`` (nats per predicted token, their mean over all of them), ``bits_per_token``, ``accuracy`` (of the most
+        likely token), what ``data.metrics`` adds, and where there are problems the part that is solved exactly:
+        ``exact_match`` of the first kind and ``<name>_exact_match`` of each.
+
+    Raises:
+        EvaluationStopped: ``should_stop`` said so.
+        ZooError: the held-out part predicts nothing.
+    """
+    run = _Run(network, autocast or contextlib.nullcontext, should_stop or (lambda: False))
+    with _evaluating(network), torch.inference_mode():
+        nats, correct, tokens = run.windows(data, batch)
+        if not tokens:
+            raise ZooError("the held-out part has nothing to predict; give more data")
+        metrics = {
+            "loss": nats / tokens,
+            "bits_per_token": nats / tokens / math.log(2),
+            "accuracy": correct / tokens,
+            **data.metrics(nats, tokens),
+        }
+        solved = {f"{problems.name}_exact_match": run.solve(problems, batch) for problems in data.problems()}
+    return metrics | ({"exact_match": next(iter(solved.values())), **solved} if solved else {})
+
+
+class _Run:
+    """One evaluation: where it computes, in what precision, and who may stop it."""
+
+    def __init__(self, network: Network, autocast: Autocast, should_stop: ShouldStop) -> None:
+        self.network = network
+        self.autocast = autocast
+        self.should_stop = should_stop
+        parameters = network.parameters() if isinstance(network, nn.Module) else iter(())
+        self.device = next((parameter.device for parameter in parameters), torch.device("cpu"))
+
+    def windows(self, data: TokenData, size: int) -> tuple[float, int, int]:
+        """Return nats (summed in float64), tokens predicted right, and tokens predicted, over the held-out part."""
+        nats = torch.zeros((), dtype=torch.float64)
+        correct = tokens = 0
+        for host_rows in data.held_out(size):
+            self.poll()
+            rows = host_rows.to(self.device)
+            with self.autocast():
+                logits = self.network(rows.ids, lengths=rows.lengths, conditioning=rows.conditioning)
+            wanted = rows.targets != IGNORED
+            targets, logits = rows.targets[wanted], logits[wanted]
+            losses = nn.functional.cross_entropy(logits.float(), targets, reduction="none")
+            nats += losses.double().sum().cpu()
+            correct += int((logits.argmax(-1) == targets).sum())
+            tokens += len(targets)
+        return float(nats), correct, tokens
+
+    def solve(self, problems: Problems, size: int) -> float:
+        """Return the part of the problems whose whole answer is the greedy continuation of the prompt."""
+        right = 0
+        for first in range(0, len(problems.prompts), size):
+            self.poll()
+            prompts, answers = problems.prompts[first : first + size], problems.answers[first : first + size]
+            right += int((self.continue_greedily(prompts, answers.shape[1]) == answers).all(dim=1).sum())
+        return right / len(problems.prompts)
+
+    def continue_greedily(self, prompts: Tensor, count: int) -> Tensor:
+        """Return the ``count`` most likely ids one after another, (batch, count) on the CPU, for prompts (batch, time).
+
+        In the weights' own precision, which the cache has too.
+        """
+        cache = self.network.new_cache(len(prompts), prompts.shape[1] + count)
+        ids = prompts.to(self.device)
+        chosen = []
+        for _ in range(count):
+            hidden = self.network.hidden(ids, cache=cache)
+            ids = self.network.head(hidden[:, -1:]).argmax(-1)
+            chosen.append(ids)
+        return torch.cat(chosen, dim=1).cpu()
+
+    def poll(self) -> None:
+        if self.should_stop():
+            raise EvaluationStopped
+
+
+@contextlib.contextmanager
+def _evaluating(network: Network) -> Iterator[None]:
+    """Switch dropout off for the time."""
+    if not isinstance(network, nn.Module):
+        yield
+        return
+    training = network.training
+    network.eval()
+    try:
+        yield
+    finally:
+        network.train(training)
