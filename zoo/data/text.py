@@ -200,7 +200,7 @@ class TextData(TokenData):
 
 
 def bits_per_byte(nats: float, stream: Stream) -> dict[str, Any]:
-    """Return nats / (ln 2 * UTF-8 bytes), and ``lossless: false`` beside it where the ids do not tell the whole text."""
+    """Return nats / (ln 2 * UTF-8 bytes), with ``lossless: false`` beside it where ids do not tell the whole text."""
     bits: dict[str, Any] = {"bits_per_byte": nats / (math.log(2) * stream.text_bytes)}
     return bits if stream.lossless else bits | {"lossless": False}
 
