@@ -7,7 +7,7 @@ plain dicts, lists and scalars; references to other keys are resolved, anything 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from zoo.train.settings import TrainSettings
 
 SECTIONS = ("tokenizer", "model", "data", "train", "generate")
-FACTS = ("summary", "paper", "modality", "parameters")
+FACTS = ("summary", "paper", "modality", "parameters", "prompt")
 PARTS = ("base", "tokenizer")
 """Folders below recipes/ that hold pieces of recipes, not recipes."""
 
@@ -48,6 +48,7 @@ class Recipe:
         modality: what its samples are.
         parameters: expected number of parameters with ``model.vocabulary`` ids; None where the command line changed
             the model or the tokenizer.
+        prompt: what the samples shown after training go on from.
         tokenizer: settings to fit or load one.
         model: settings of the network; its vocabulary is replaced by the tokenizer's.
         data: settings to open the corpus.
@@ -60,6 +61,7 @@ class Recipe:
     paper: str
     modality: Modality
     parameters: int | None
+    prompt: str
     tokenizer: TokenizerSettings
     model: NetworkConfig
     data: DataSettings
@@ -84,19 +86,25 @@ def tokenizers() -> list[str]:
     return sorted(path.stem for path in (recipes_folder() / "tokenizer").glob("*.yaml"))
 
 
-def sizes(name: str) -> list[str]:
-    """Return what ``size=`` may name for a recipe."""
-    return [str(size) for size in _load(_find(name)).get("sizes", {})]
+def describe(name: str) -> dict[str, Any]:
+    """Return what a list shows of a recipe: name, modality, tokenizer, parameters, paper, summary, sizes."""
+    config = _load(_find(name))
+    facts = {"name": name, "modality": config["modality"], "tokenizer": config["tokenizer"]["type"]}
+    facts |= {fact: config[fact] for fact in ("parameters", "paper", "summary")}
+    return facts | {"sizes": list(config.get("sizes", {}))}
 
 
-def compose(name: str, overrides: Mapping[str, str] | None = None, *, size: str | None = None) -> dict[str, Any]:
+def compose(
+    name: str, overrides: Mapping[str, str] | None = None, *, size: str | None = None, also: Sequence[str] = ()
+) -> dict[str, Any]:
     """Return the recipe as plain values: its file, then the size, then the command line.
 
     Args:
         name: path below recipes/.
-        overrides: ``key=value`` words. ``tokenizer`` names a file of recipes/tokenizer; values of ``data.path`` and
-            ``data.columns.*`` are literal; all others follow Hydra's grammar (numbers, lists, mappings, quotes).
+        overrides: ``key=value`` words. ``tokenizer`` names a file of recipes/tokenizer; values of ``data.path``,
+            ``data.columns.*`` and ``tokenizer.path`` are literal; all others follow Hydra's grammar (numbers, lists, mappings, quotes).
         size: one of the recipe's ``sizes``.
+        also: names to suggest for a misspelt key beside the recipe's own.
 
     Raises:
         ZooError: unknown recipe, size or tokenizer, a word that cannot be read, a reference that reaches outside.
@@ -108,6 +116,8 @@ def compose(name: str, overrides: Mapping[str, str] | None = None, *, size: str 
             raise ZooError(f"{name} has no size '{size}'{suggest(size, sizes)}")
         config = _merge({**config, "parameters": None}, sizes[size])
     literal: dict[str, str] = {}
+    for key in overrides or {}:
+        _check_key(key, config, also)
     for key, text in sorted((overrides or {}).items(), key=lambda pair: pair[0] != "tokenizer"):  # sections first
         if key == "tokenizer" and not text.startswith("{"):
             config["tokenizer"] = _tokenizer(text)
@@ -147,6 +157,7 @@ def build(config: Mapping[str, Any]) -> Recipe:
         "paper": str,
         "modality": Modality,
         "parameters": int | None,
+        "prompt": str,
     }
     for key in config:
         if key not in kinds:
@@ -183,7 +194,7 @@ def _load(name: str) -> dict[str, Any]:
 
 
 def _is_literal(key: str) -> bool:
-    return key == "data.path" or key.startswith("data.columns.")
+    return key in ("data.path", "tokenizer.path") or key.startswith("data.columns.")
 
 
 def _value(key: str, text: str) -> Any:
@@ -199,19 +210,23 @@ def _value(key: str, text: str) -> Any:
         ) from None
 
 
-def _set(config: dict[str, Any], key: str, value: Any) -> None:
-    """Set the dotted ``key`` of nested mappings; whether it may exist is checked by ``build``."""
-    if key == "model.vocabulary":
-        raise ZooError("model.vocabulary is the tokenizer's; change tokenizer.vocabulary or tokenizer instead")
+def _check_key(key: str, config: Mapping[str, Any], also: Sequence[str]) -> None:
+    """Refuse keys that cannot be a setting; whether a section knows the rest of the key is checked by ``build``."""
     first, *rest = key.split(".")
-    if not all([first, *rest]) or first not in (*SECTIONS, *FACTS):
-        raise ZooError(f"unknown setting '{key}'{_suggest_key(key, config)}")
-    if first in FACTS:
+    if key in FACTS or key == "name":
         raise ZooError(f"{key} is a fact about the recipe, not a setting")
-    change: Any = value
+    if not all([first, *rest]) or first not in SECTIONS:
+        raise ZooError(f"unknown setting '{key}'{_suggest_key(key, config, also)}")
+    if key == "model.vocabulary":
+        raise ZooError("model.vocabulary is the tokenizer's; change tokenizer= or tokenizer.vocabulary= instead")
+
+
+def _set(config: dict[str, Any], key: str, value: Any) -> None:
+    """Set the dotted ``key`` of nested mappings."""
+    first, *rest = key.split(".")
     for part in reversed(rest):
-        change = {part: change}
-    config[first] = _merge(config.get(first), change)
+        value = {part: value}
+    config[first] = _merge(config.get(first), value)
 
 
 def _merge(old: Any, new: Any) -> Any:
@@ -252,16 +267,14 @@ def _refuse_resolvers(value: Any, where: str) -> None:
         raise ZooError(f"{where}: '{value}' reaches outside the recipe; only references to its own keys are allowed")
 
 
-def _suggest_key(key: str, config: Mapping[str, Any]) -> str:
+def _suggest_key(key: str, config: Mapping[str, Any], also: Sequence[str] = ()) -> str:
     """Return a hint for a misspelt key, also where only its section is missing (``steps`` for ``train.steps``)."""
-    known = {f"{section}.{leaf}": leaf for section in SECTIONS for leaf in _leaves(config.get(section))}
-    near = suggest(key, [*known, *SECTIONS], limit=0)
-    if near:
-        return near
-    owners = {leaf: name for name, leaf in known.items()}
-    near = suggest(key.rsplit(".", 1)[-1], owners, limit=0)
-    match = re.search(r"'(.*)'", near)
-    return f"; did you mean '{owners[match[1]]}'?" if match else f"; its sections are {', '.join(SECTIONS)}"
+    owners = {leaf: f"{section}.{leaf}" for section in SECTIONS for leaf in _leaves(config.get(section))}
+    near = suggest(key, [*also, *owners.values(), *SECTIONS], limit=0)
+    match = re.search(r"'(.*)'", suggest(key.rsplit(".", 1)[-1], owners, limit=0))
+    if not near and match:
+        near = f"; did you mean '{owners[match[1]]}'?"
+    return near or f"; a recipe's settings start with {', '.join(SECTIONS)}"
 
 
 def _leaves(section: Any) -> list[str]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import textwrap
 from collections.abc import Mapping
 
-from zoo.cli.terminal import bold, columns
+from zoo.cli.terminal import bold, columns, width
 from zoo.cli.verb import Verb
 
 FLAGS = (
@@ -62,7 +63,7 @@ def verb_help(name: str, verb: Verb) -> str:
         for field in dataclasses.fields(verb.keys)
         if field.metadata.get("meaning")
     ]
-    parts = [f"{bold('Usage')}   zoo {verb.usage}", "", verb.about]
+    parts = [f"{bold('Usage')}   zoo {verb.usage}", "", textwrap.fill(verb.about, width(100))]
     if keys:
         parts += ["", bold("Keys and their defaults"), columns(keys)]
     if verb.more:

@@ -35,29 +35,13 @@ def run(call: Call) -> dict[str, list[dict[str, Any]]]:
     found = {kind: readers[kind]() for kind in KINDS if not call.targets or kind in call.targets}
     if not call.json:
         _show(found)
-    keys = {"recipes": ("name", "modality", "tokenizer", "parameters", "paper", "summary", "sizes")}
-    return {kind: [{key: row[key] for key in keys.get(kind, row)} for row in rows] for kind, rows in found.items()}
+    return found
 
 
 def _recipes() -> list[dict[str, Any]]:
-    from zoo.recipe import compose, names, sizes
+    from zoo.recipe import describe, names
 
-    rows = []
-    for name in names():
-        recipe = compose(name)
-        tokenizer = recipe["tokenizer"]
-        rows.append(
-            {
-                "name": name,
-                "modality": recipe.get("modality"),
-                "tokenizer": tokenizer["type"] if isinstance(tokenizer, dict) else tokenizer,
-                "parameters": recipe.get("parameters"),
-                "paper": recipe.get("paper"),
-                "summary": recipe.get("summary"),
-                "sizes": sizes(name),
-            }
-        )
-    return rows
+    return [describe(name) for name in names()]
 
 
 def _tokenizers() -> list[dict[str, Any]]:

@@ -1,0 +1,202 @@
+"""``zoo train``: a recipe, changed by the command line, into a checkpoint folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from zoo.cli.terminal import bold, columns, count, dim, one_line, put, say
+from zoo.cli.verb import Call, Verb, key, one_target, read_keys
+from zoo.errors import ZooError
+
+if TYPE_CHECKING:
+    from zoo.run import Prepared
+    from zoo.train.loop import TrainResult
+
+
+@dataclass(frozen=True, kw_only=True)
+class Keys:
+    """Keys of ``zoo train`` that are not the recipe's."""
+
+    size: str | None = key(None, "one of the recipe's sizes; size=tiny trains in seconds", literal=True)
+    out: str | None = key(None, "the checkpoint folder; default checkpoints/RECIPE, with - for /", literal=True)
+    resume: bool = key(False, "go on with the run in out, after a stop or even kill -9")
+    overwrite: bool = key(False, "replace the run in out")
+    init: str | None = key(None, "checkpoint whose network and tokenizer to go on from", literal=True)
+    seed: int = key(0, "of the first weights, the batches and dropout")
+    device: str = key("auto", "auto (the GPU if there is one), cpu, cuda, cuda:1", literal=True)
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = key("auto", "of the matrix products")
+    threads: int | None = key(None, "processor threads; default: PyTorch's choice")
+
+
+RECIPE_KEYS = (
+    ("tokenizer=NAME", "byte, char, word, bpe, wordpiece, ...: any one of 'zoo list tokenizers'"),
+    ("tokenizer.vocabulary=N", "for tokenizers that learn their vocabulary"),
+    ("data.path=PATH", "your text: a file, folder, glob, .gz, CSV, TSV or JSON lines"),
+    ("data.columns.text=NAME", "the column of a table that holds the text, if it is not called text"),
+    ("train.steps=N", "updates"),
+    ("train.batch=N", "rows in one forward pass"),
+    ("train.accumulation=N", "forward passes in one update"),
+    ("train.learning_rate=X", "at its peak"),
+    ("train.optimizer=NAME", "adam_w or muon; its settings: train.optimizer.weight_decay=0.1"),
+    ("train.schedule=NAME", "cosine, linear, constant or warmup_stable_decay"),
+    ("train.average=X", "decay of a running average of the weights, e.g. 0.999"),
+    ("train.patience=N", "stop after N evaluations without progress"),
+    ("train.evaluate_every=N", "updates between evaluations on the held-out part"),
+    ("train.tensorboard=true", "also write TensorBoard curves"),
+    ("model.width=N", "and every other setting of the network: model.depth, model.heads, model.dropout, ..."),
+)
+
+
+def run(call: Call) -> dict[str, Any]:
+    """Train, and say where the checkpoint is and what it reached."""
+    name = one_target(call, "recipe", example="zoo train text/shakespeare_char size=tiny")
+    keys, overrides = split_keys(call.pairs)
+    recipe = checked_recipe(name, overrides, keys)
+
+    from zoo.run import Run
+    from zoo.train.loop import Interrupted
+    from zoo.train.monitor import Lines, monitor
+
+    use_threads(keys.threads)
+    asked = Run(
+        recipe=recipe,
+        out=Path(keys.out or f"checkpoints/{recipe.name.replace('/', '-')}"),
+        seed=keys.seed,
+        device=keys.device,
+        init=keys.init,
+        resume=keys.resume,
+        overwrite=keys.overwrite,
+        command=call.command,
+    )
+    say(f"{bold(name)}: {recipe.summary} ({recipe.paper})")
+    prepared = asked.prepare(downloading)
+    say(describe(prepared))
+    try:
+        result = prepared.train(Lines() if call.json else monitor())
+    except Interrupted as stop:
+        say(f"zoo: stopped and saved in {asked.out}; the same command with resume=true goes on")
+        raise SystemExit(128 + stop.signal) from None
+    if not call.json:
+        put(str(asked.out))
+        say(_goodbye(prepared, result))
+    return {
+        "checkpoint": str(asked.out),
+        "step": result.step,
+        "tokens": result.tokens,
+        "seconds": round(result.seconds, 3),
+        "metrics": result.metrics,
+    }
+
+
+def split_keys(pairs: Mapping[str, str]) -> tuple[Keys, dict[str, str]]:
+    """Return this verb's keys, and the words that are the recipe's.
+
+    Raises:
+        ZooError: a value of the wrong type.
+    """
+    own = {name: text for name, text in pairs.items() if name in Keys.__dataclass_fields__}
+    overrides = {name: text for name, text in pairs.items() if name not in own}
+    if "dtype" in own:
+        overrides["train.dtype"] = own["dtype"]
+    return read_keys(Keys, own), overrides
+
+
+def checked_recipe(name: str, overrides: Mapping[str, str], keys: Keys) -> Any:
+    """Compose and check a recipe, nothing allocated yet.
+
+    Raises:
+        ZooError: anything about it that is wrong.
+    """
+    from zoo.recipe import build, compose
+
+    if keys.init is not None:
+        taken = [key for key in overrides if key.startswith(("model", "tokenizer"))]
+        if taken:
+            raise ZooError(f"init brings its own network and tokenizer; leave out {taken[0]}= or init=")
+    also = list(Keys.__dataclass_fields__)
+    return build(compose(name, overrides, size=keys.size, also=also))
+
+
+def use_threads(threads: int | None) -> None:
+    """Let torch use this many processor threads.
+
+    Raises:
+        ZooError: fewer than one.
+    """
+    if threads is None:
+        return
+    if threads < 1:
+        raise ZooError(f"threads must be at least 1, got {threads}")
+    import torch
+
+    torch.set_num_threads(threads)
+
+
+def downloading(done: int, total: int | None) -> None:
+    """Show a download on standard error, where a person can see it."""
+    import sys
+
+    if sys.stderr.isatty():
+        share = f"{done / total:.0%}" if total else f"{done / 1e6:.1f} MB"
+        end = "\n" if total and done >= total else ""
+        print(f"\r  fetching data {share}", end=end, file=sys.stderr, flush=True)
+
+
+def describe(prepared: Prepared) -> str:
+    """Return a few lines about a run before it starts."""
+    spec, network, train = prepared.tokenizer.spec, prepared.network, prepared.run.recipe.train
+    names = ", ".join(str(entry.get("name")) for entry in prepared.corpus.describe())
+    tokens = f", {prepared.data.train_tokens:,} tokens" if prepared.data.train_tokens else ""
+    rows = train.batch * train.accumulation
+    return columns(
+        [
+            ("data", f"{one_line(names)}{tokens}"),
+            ("tokenizer", f"{spec.type}, {spec.vocabulary_size:,} ids"),
+            ("model", f"{count(prepared.parameters)} parameters, {network.context} tokens of context"),
+            ("training", f"{train.steps:,} steps of {rows} x {network.context} tokens"),
+            ("folder", str(prepared.run.out)),
+        ]
+    )
+
+
+def _goodbye(prepared: Prepared, result: TrainResult) -> str:
+    """Return what was reached, and what to do next."""
+    run = prepared.run
+    shown = [(name.replace("_", " "), _number(value)) for name, value in result.metrics.items()]
+    # A name is shorter than its folder where both find the same checkpoint.
+    target = run.out.name if run.out.parent == Path("checkpoints") else str(run.out)
+    quoted = run.recipe.prompt.replace('"', '\\"')
+    prompt = f' prompt="{quoted}"' if run.recipe.prompt else ""
+    return "\n".join(
+        [
+            "",
+            f"trained {result.step:,} steps in {result.seconds:,.0f} s; on the held-out part:",
+            columns(shown),
+            "",
+            f"Let it write: {bold(f'zoo generate {target}{prompt}')}",
+            dim(f"Details: {run.out / 'card.yaml'}, {run.out / 'metrics.jsonl'}"),
+        ]
+    )
+
+
+def _number(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value).lower() if isinstance(value, bool) else f"{value}"
+
+
+VERB = Verb(
+    usage="train RECIPE [key=value...]",
+    about="Trains a recipe on its own data, or yours, into a checkpoint folder. Stop it with Ctrl-C whenever you like;\n"
+    "the same command with resume=true goes on, and ends with the same weights as if it had never stopped.",
+    keys=Keys,
+    more=RECIPE_KEYS,
+    examples=(
+        ("zoo train text/shakespeare_char size=tiny", "a first model, in seconds"),
+        ("zoo train text/file data.path=novel.txt out=checkpoints/novel", "a model of a text of yours"),
+        ("zoo train text/file data.path=novel.txt tokenizer=char train.steps=500", "with another tokenizer"),
+        ("zoo train text/file data.path=letters/ init=novel out=checkpoints/letters", "go on from a model you have"),
+    ),
+    run=run,
+)

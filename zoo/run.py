@@ -1,0 +1,188 @@
+"""From a recipe to a checkpoint folder: data, tokenizer, network and training loop put together."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from zoo.architecture import AnyNetwork, NetworkConfig, build_network, count_parameters
+from zoo.data.base import Corpus, TokenData
+from zoo.data.download import Progress
+from zoo.errors import ZooError
+from zoo.paths import find_checkpoint
+from zoo.recipe import Recipe
+from zoo.settings import build, tag, to_mapping
+from zoo.tokenizers.base import Tokenizer
+from zoo.train.loop import Trainer, TrainResult
+from zoo.train.monitor import Monitor
+from zoo.weights.folder import Contents
+from zoo.weights.folder import read as read_checkpoint
+from zoo.weights.tensors import load_weights
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One training run.
+
+    Attributes:
+        recipe: what to train, on what, how.
+        out: the run's folder, which becomes a checkpoint.
+        seed: of the first weights, the batches and dropout.
+        device: ``auto`` (the GPU if there is one), ``cpu``, ``cuda``, ...
+        init: checkpoint whose network and tokenizer to go on from, None to start afresh.
+        resume: go on with the run that is in ``out``.
+        overwrite: replace the run that is in ``out``.
+        command: the command line, for the card.
+    """
+
+    recipe: Recipe
+    out: Path
+    seed: int = 0
+    device: str = "auto"
+    init: str | None = None
+    resume: bool = False
+    overwrite: bool = False
+    command: str = ""
+
+    def prepare(self, progress: Progress | None = None) -> Prepared:
+        """Open the data, make the tokenizer and the network, encode.
+
+        Args:
+            progress: is told of a download.
+
+        Raises:
+            ZooError: data that cannot be had or read, parts that do not fit together, a folder that is taken.
+        """
+        if not (self.resume or self.overwrite) and self.out.is_dir() and any(self.out.iterdir()):
+            raise ZooError(
+                f"{self.out} is not empty; add resume=true to go on with a run that is there, "
+                "overwrite=true to replace it, or choose another out=DIR"
+            )
+        device = choose_device(self.device)
+        corpus = self.recipe.data.open(progress)
+        tokenizer, network = self._from_checkpoint() if self.init else self._afresh(corpus)
+        if tokenizer.spec.modality != corpus.modality:
+            raise ZooError(
+                f"tokenizer: {tokenizer.spec.type} is for {tokenizer.spec.modality}, the data is {corpus.modality}"
+            )
+        data = corpus.encode(tokenizer, network.context)
+        return Prepared(run=self, corpus=corpus, tokenizer=tokenizer, data=data, network=network.to(device))
+
+    def _afresh(self, corpus: Corpus) -> tuple[Tokenizer[Any], AnyNetwork]:
+        tokenizer = self.recipe.tokenizer.fit(corpus.samples())
+        torch.manual_seed(self.seed)
+        return tokenizer, build_network(with_vocabulary(self.recipe.model, tokenizer))
+
+    def _from_checkpoint(self) -> tuple[Tokenizer[Any], AnyNetwork]:
+        assert self.init is not None
+        checkpoint = read_checkpoint(find_checkpoint(self.init))
+        tokenizer = checkpoint.tokenizer()
+        network = build_network(build(NetworkConfig, checkpoint.config["network"], "network"))
+        load_weights(network, checkpoint.tensors(), checkpoint.folder)
+        return tokenizer, network
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """A run with everything in memory, ready to train.
+
+    Attributes:
+        run: what was asked for.
+        corpus: the raw data.
+        tokenizer: fitted or loaded.
+        data: the encoded data.
+        network: on its device.
+    """
+
+    run: Run
+    corpus: Corpus
+    tokenizer: Tokenizer[Any]
+    data: TokenData
+    network: AnyNetwork
+
+    @property
+    def parameters(self) -> int:
+        """Parameters of the network, shared ones counted once."""
+        return count_parameters(self.network)
+
+    def train(self, monitor: Monitor | None = None) -> TrainResult:
+        """Train into the run's folder.
+
+        Args:
+            monitor: hears of the progress.
+
+        Raises:
+            Interrupted: by a signal, after the run has been saved.
+            ZooError: the folder is taken or full, or the loss is no longer finite.
+        """
+        run = self.run
+        assert isinstance(self.network, nn.Module)
+        trainer = Trainer(
+            self.network,
+            self.data,
+            run.recipe.train,
+            contents=self.contents(),
+            out=run.out,
+            seed=run.seed,
+            resume=run.resume,
+            overwrite=run.overwrite,
+            monitor=monitor,
+        )
+        return trainer.run()
+
+    def contents(self) -> Contents:
+        """Return all of the checkpoint but its weights and figures."""
+        run, recipe, config = self.run, self.run.recipe, self.network.config
+        data = self.corpus.describe()
+        recipe_mapping = recipe.to_mapping() | {"model": to_mapping(config)}
+        names = ", ".join(str(entry.get("name")) for entry in data)
+        return Contents(
+            family=tag(type(config)),
+            modality=recipe.modality,
+            network=to_mapping(config),
+            tokenizer=self.tokenizer,
+            recipe=recipe_mapping,
+            card={
+                "name": run.out.resolve().name,
+                "modality": recipe.modality,
+                "recipe": recipe.name,
+                "license": _license(data),
+                "data": data,
+                "command": run.command,
+                "seed": run.seed,
+                "parameters": self.parameters,
+                **({"init": run.init} if run.init else {}),
+                "limits": f"Trained only on: {names}. It imitates that text; what it states is not knowledge.",
+            },
+        )
+
+
+def with_vocabulary(config: NetworkConfig, tokenizer: Tokenizer[Any]) -> NetworkConfig:
+    """Return ``config`` for the ids of ``tokenizer``: that is all a swap of tokenizers takes."""
+    return dataclasses.replace(config, vocabulary=tokenizer.spec.vocabulary_size)
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the device called ``name``; ``auto`` is the GPU if there is one.
+
+    Raises:
+        ZooError: there is no such device here.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError, NotImplementedError):
+        raise ZooError(f"device: '{name}' is not available here; use device=auto or device=cpu") from None
+    return torch.device(name)
+
+
+def _license(data: list[dict[str, Any]]) -> str:
+    """Return what the weights inherit from their data."""
+    stated = sorted({str(entry.get("license") or "unknown") for entry in data})
+    return "; ".join(stated) if stated else "unknown"
