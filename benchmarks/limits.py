@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from benchmarks.measure import Row, row, seconds
+from zoo.transformer.config import TransformerConfig
 
 TITLE = "memory bandwidth and matrix products of this machine"
 
@@ -68,3 +69,34 @@ def measure(sizes: Sizes, runs: int) -> list[Row]:
             name = f"matrix product {'x'.join(map(str, shape))}, {str(dtype).removeprefix('torch.')}"
             rows.append(row(name, "machine", "GFLOP/s", rates))
     return rows
+
+
+def step_seconds(config: TransformerConfig, batch: int, runs: int) -> float:
+    """Return the least seconds that the matrix products of one update take: forward, and twice that backward.
+
+    Norms, activations, softmax, the loss, the optimiser and everything in Python come on top.
+    """
+    tokens, width = batch * config.context, config.width
+    layer = [(width, 3 * width), (width, width), (width, 4 * width), (4 * width, width)]
+    products = layer * config.depth + [(width, config.vocabulary)]
+    fastest = {shape: _fastest(torch.ones(tokens, shape[0]), torch.ones(*shape), runs) for shape in set(products)}
+    queries = torch.ones(batch * config.heads, config.context, width // config.heads)
+    attention = 2 * _fastest(queries, queries.transpose(1, 2), runs)
+    return 3 * (sum(fastest[shape] for shape in products) + config.depth * attention)
+
+
+def decoding_bytes(config: TransformerConfig, batch: int, length: float) -> float:
+    """Return the bytes that drawing one id for each of ``batch`` rows must read: all matrices once, each row's cache.
+
+    Args:
+        config: of a dense transformer in float32.
+        batch: rows.
+        length: ids in the cache, on average.
+    """
+    weights = 12 * config.depth * config.width**2 + config.vocabulary * config.width
+    cache = 2 * config.depth * config.width * length * batch
+    return 4 * (weights + cache)
+
+
+def _fastest(left: torch.Tensor, right: torch.Tensor, runs: int) -> float:
+    return min(seconds(lambda: left @ right) for _ in range(runs))

@@ -7,6 +7,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from benchmarks import corpus
@@ -61,12 +62,12 @@ def _rows(name: str, tokenizer: BpeTokenizer, text: str, runs: int) -> list[Row]
         first = {who: list(make()(parts[0])) for who, make in makers.items()}
         if len({tuple(ids) for ids in first.values()}) > 1:
             raise ZooError(f"{name}: the contestants give different ids, so their speeds cannot be compared")
-        contestants = {who: lambda make=make: megabytes / _time(make(), parts) for who, make in makers.items()}
-        figures = in_turn(contestants, runs)
-    return [row(name, who, "MB/s", rates) for who, rates in figures.items()]
+        times = in_turn({who: partial(_time, make, parts) for who, make in makers.items()}, runs)
+    return [row(name, who, "MB/s", [megabytes / taken for taken in seconds]) for who, seconds in times.items()]
 
 
-def _time(encode: Encode, parts: Sequence[str]) -> float:
+def _time(make: Callable[[], Encode], parts: Sequence[str]) -> float:
+    encode = make()
     start = time.perf_counter()
     for part in parts:
         encode(part)

@@ -1,0 +1,134 @@
+"""Every benchmark runs, writes the contract's JSON, and says in one line what it lacks."""
+
+from __future__ import annotations
+
+import json
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from benchmarks import corpus, limits, measure
+from benchmarks.__main__ import NAMES, main
+from benchmarks.peers import TorchGpt, transformers_gpt2
+from zoo.errors import ZooError
+from zoo.transformer.config import TransformerConfig
+from zoo.transformer.model import Transformer
+
+PEERS = {"limits": 2, "training": 3, "sampling": 2, "tokenizing": 3}
+CONFIG = TransformerConfig(vocabulary=11, context=8, width=16, depth=2, heads=2)
+
+
+def run(tmp_path: Path, name: str, *options: str) -> dict[str, Any]:
+    file = tmp_path / "figures.json"
+    assert main([name, "--tiny", "--runs", "2", "--threads", "1", "--json", str(file), *options]) == 0
+    report: dict[str, Any] = json.loads(file.read_text())
+    return report
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_report_has_the_shape_of_the_contract(tmp_path: Path, name: str) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text("It is a truth universally acknowledged. " * 150)
+    report = run(tmp_path, name, *(["--text", str(text)] if name in {"training", "tokenizing"} else []))
+    assert report.keys() == {"machine", "threads", "rows"}
+    assert report["threads"] == 1
+    assert report["machine"]["torch"] == torch.__version__
+    assert len({row["peer"] for row in report["rows"]}) == PEERS[name]
+    for row in report["rows"]:
+        assert row.keys() == {"name", "peer", "unit", "median", "min", "max", "limit", "limit_source"}
+        assert 0 < row["min"] <= row["median"] <= row["max"]
+        assert (row["limit"] is None) == (row["limit_source"] is None)
+
+
+def test_training_learns_the_text_it_was_given(tmp_path: Path) -> None:
+    text = tmp_path / "two.txt"
+    text.write_text("ab" * 2000)
+    losses = [row for row in run(tmp_path, "training", "--text", str(text))["rows"] if "loss" in row["name"]]
+    assert len(losses) == 3
+    for row in losses:
+        assert row["median"] < 0.75  # two letters: ln 2 = 0.69 at the start
+
+
+def test_names_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 0
+    listed = capsys.readouterr().out
+    assert all(name in listed for name in NAMES)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["limit"], "no benchmark 'limit'; did you mean 'limits'?"),
+        (["limits", "--runs", "0"], "--runs and --threads must be at least 1"),
+        (["training", "--text", "nowhere.txt"], "--text nowhere.txt: no such file"),
+        (["limits", "--text", __file__], "--text: 'limits' has no use for it"),
+        (["limits", "--json", "no/such/folder.json"], "--json no/such/folder.json: its folder does not exist"),
+    ],
+)
+def test_bad_input_gets_one_line(capsys: pytest.CaptureFixture[str], arguments: list[str], message: str) -> None:
+    assert main([*arguments, "--tiny"]) == 2
+    assert capsys.readouterr().err == f"benchmarks: error: {message}\n"
+
+
+def test_missing_peer_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    assert main(["sampling", "--tiny", "--runs", "1"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("benchmarks: error: transformers is not installed")
+    assert error.count("\n") == 1
+
+
+def test_text_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "latin").write_bytes(b"caf\xe9")
+    with pytest.raises(ZooError, match="not UTF-8"):
+        corpus.read(tmp_path / "latin")
+
+
+def test_pieces_join_to_the_text() -> None:
+    text = corpus.read(None)
+    parts = corpus.pieces(text, 1000)
+    assert "".join(parts) == text
+    assert max(map(len, parts)) < 1400
+    assert corpus.pieces("one line") == ["one line"]
+
+
+def test_contestants_take_turns() -> None:
+    order: list[str] = []
+
+    def play(name: str) -> float:
+        order.append(name)
+        return float(len(order))
+
+    figures = measure.in_turn({name: partial(play, name) for name in "abc"}, 3)
+    assert "".join(order) == "abcbcacab"
+    assert figures == {"a": [1.0, 6.0, 8.0], "b": [2.0, 4.0, 9.0], "c": [3.0, 5.0, 7.0]}
+
+
+def test_row_takes_median_and_extremes() -> None:
+    row = measure.row("speed", "zoo", "MB/s", [3.0, 1.0, 10.0], 12.0, "measured")
+    assert (row.median, row.min, row.max, row.limit, row.limit_source) == (3.0, 1.0, 10.0, 12.0, "measured")
+
+
+def test_peers_have_our_shape() -> None:
+    ids = torch.arange(8)[None]
+    ours = sum(parameter.numel() for parameter in Transformer(CONFIG).parameters())
+    hugging_face = transformers_gpt2(CONFIG)
+    assert sum(parameter.numel() for parameter in hugging_face.parameters()) == ours
+    assert hugging_face(input_ids=ids).logits.shape == TorchGpt(CONFIG)(ids).shape == (1, 8, 11)
+    assert sum(parameter.numel() for parameter in TorchGpt(CONFIG).parameters()) == ours
+
+
+def test_torch_peer_is_causal() -> None:
+    network, ids = TorchGpt(CONFIG).eval(), torch.arange(8)[None]
+    later = ids.clone()
+    later[0, 5:] = 0
+    assert torch.allclose(network(ids)[:, :5], network(later)[:, :5], atol=1e-6)
+
+
+def test_bytes_of_a_decoding_step() -> None:
+    # 12 * depth * width^2 + vocabulary * width, and keys and values of 10 ids for each of 3 rows
+    assert limits.decoding_bytes(CONFIG, 3, 10.0) == 4 * (12 * 2 * 256 + 11 * 16 + 2 * 2 * 16 * 10 * 3)
