@@ -15,19 +15,18 @@ import pytest
 from tests.packaging.conftest import ROOT, Run, copy_checkout
 
 LINKED = {"zoo/tokenizers": "tokenizers", "zoo/recipes": "recipes"}
-SHIPPED = {".py", ".pyi", ".yaml", ".typed"}
+CODE = {".py", ".yaml"}
 TEXT = "Hänschen klein ging allein in die weite Welt hinein. " * 60
 
 
 def shipped() -> dict[str, Path]:
-    """Return name in the wheel -> file, for everything of the tree that should be in it."""
+    """Return name in the wheel -> file, for every file of the three folders."""
     found = {}
     for folder in ("zoo", "tokenizers", "recipes"):
         for directory, _, names in os.walk(ROOT / folder):  # does not follow the symlinks
-            for name in names:
-                path = Path(directory, name)
+            for path in (Path(directory, name) for name in names):
                 inside = path.relative_to(ROOT).as_posix()
-                if path.suffix in SHIPPED or name == "py.typed":
+                if "__pycache__" not in path.parts and not path.is_symlink():
                     found[inside if folder == "zoo" else f"zoo/{inside}"] = path
     return found
 
@@ -40,7 +39,7 @@ def contents(wheel: Path) -> dict[str, bytes]:
 def test_every_folder_is_listed_in_pyproject() -> None:
     with (ROOT / "pyproject.toml").open("rb") as file:
         setuptools = tomllib.load(file)["tool"]["setuptools"]
-    folders = {Path(name).parent for name in shipped()}
+    folders = {Path(name).parent for name in shipped() if Path(name).suffix in CODE}
     folders |= {parent for folder in folders for parent in folder.parents} - {Path(".")}
     tree = {".".join(folder.parts) for folder in folders}
     assert set(setuptools["packages"]) == tree, "pyproject.toml: [tool.setuptools] packages differs from the folders"
