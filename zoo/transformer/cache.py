@@ -9,6 +9,7 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
+from zoo.network import Cache
 from zoo.transformer.patterns import Pattern
 
 
@@ -81,8 +82,9 @@ class TransformerCache:
         layers = [_map(layer, lambda x: x.index_select(0, rows.to(x.device))) for layer in self.layers]
         return TransformerCache(layers=layers, lengths=self.lengths[rows.cpu()], capacity=self.capacity)
 
-    def assign(self, rows: Tensor, other: TransformerCache) -> None:
-        """Overwrite ``rows`` with the rows of ``other`` (allocated with the same capacity), in order."""
+    def assign(self, rows: Tensor, other: Cache) -> None:
+        """Overwrite ``rows`` with the rows of ``other`` (a cache of the same network and capacity), in order."""
+        assert isinstance(other, TransformerCache)
         self.lengths[rows.cpu()] = other.lengths
         for mine, theirs in zip(self.layers, other.layers, strict=True):
             for name in ("keys", "values", "mask"):
