@@ -112,7 +112,8 @@ def _last(hidden: Tensor, lengths: Tensor) -> Tensor:
 def _unique(windows: Windows) -> tuple[Tensor, Tensor]:
     """Return the rows with different prompts (rows,), and for every row its place among them."""
     places: dict[tuple[int, ...], int] = {}
-    rows, repeats = [], []
+    rows: list[int] = []
+    repeats: list[int] = []
     ids = windows.seen.tolist()
     for row, begin in enumerate(windows.begins.tolist()):
         key = tuple(ids[row][begin:])

@@ -109,10 +109,7 @@ class Sampler:
     def _check(self, step: Step) -> None:
         if IMPOSSIBLE in step.ids.tolist():
             row = int(step.rows[step.ids.tolist().index(IMPOSSIBLE)])
-            raise ZooError(
-                f"sample {row}: the model gives no probability to any id (its logits are NaN, infinite, or all ruled "
-                "out); check its weights, dtype=float32, and what limits the ids"
-            )
+            raise ZooError(no_probability(f"sample {row}"))
 
     def _keep(self, mask: Tensor) -> None:
         """Go on with the active rows where ``mask`` (active rows,) is True."""
@@ -152,6 +149,28 @@ def generate_ids(
         drawn[step.rows, column] = step.ids
         counts[step.rows] += 1
     return [row[:count] for row, count in zip(drawn, counts.tolist(), strict=True)]
+
+
+@torch.no_grad()
+def next_probabilities(
+    network: Network, prompt: Tensor, settings: SamplingSettings, transforms: Sequence[LogitsTransform] = ()
+) -> Tensor:
+    """Return what the next id after ``prompt`` (time,) would be drawn from, float32 (vocabulary,) on the CPU."""
+    ids = check_prompt(prompt, network, settings, 0).to(device_of(network))[None]
+    with evaluation_mode(network):
+        logits = network.head(network.hidden(ids)[:, -1:])[:, -1].float()
+    probabilities = transform(logits, ids, (*transforms_of(settings), *transforms)).softmax(dim=1)[0].cpu()
+    if not bool(probabilities.isfinite().all()):
+        raise ZooError(no_probability("prompt 0"))
+    return probabilities
+
+
+def no_probability(what: str) -> str:
+    """Return the message for logits from which nothing can be drawn."""
+    return (
+        f"{what}: the model gives no probability to any id (its logits are NaN, infinite, or all ruled out); check its "
+        "weights, dtype=float32, and what limits the ids"
+    )
 
 
 def sample_seeds(prompts: Sequence[Tensor], seed: int) -> list[int]:

@@ -4,9 +4,24 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypedDict
 
 from zoo.errors import ZooError
+
+
+class SamplingOptions(TypedDict, total=False):
+    """The fields of ``SamplingSettings`` as keyword arguments; None for ``max_new_tokens`` lets the model choose."""
+
+    max_new_tokens: int | None
+    temperature: float
+    top_k: int
+    top_p: float
+    min_p: float
+    repetition_penalty: float
+    beams: int
+    length_penalty: float
+    seed: int
+    truncate: Literal["error", "left"]
 
 
 @dataclass(frozen=True, kw_only=True)

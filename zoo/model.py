@@ -1,0 +1,496 @@
+"""A trained model with its tokenizer: what ``zoo.load`` returns."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any, Literal, Unpack
+
+import torch
+from torch import Tensor
+
+from zoo import settings
+from zoo.architecture import AnyNetwork, NetworkConfig, build_network, count_parameters
+from zoo.errors import ZooError, suggest
+from zoo.generate.beam import beam_search
+from zoo.generate.logits import Allow, LogitsTransform
+from zoo.generate.padding import PaddedIds
+from zoo.generate.sampler import Sampler, next_probabilities, sample_seeds
+from zoo.generate.settings import SamplingOptions, SamplingSettings
+from zoo.generate.text import StopWatch, check_stops, cut_at_stop, stream_until_stop
+from zoo.paths import find_checkpoint
+from zoo.tokenizers.base import TextTokenizer, Tokenizer
+from zoo.weights import folder as folders
+from zoo.weights.tensors import load_weights, named_weights
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+"""What weights may be held and computed in."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawn:
+    """One sample with what it came from.
+
+    Attributes:
+        prompt: what it continues, as given; None if it began from nothing.
+        seed: the same prompt alone with this seed gives the same sample.
+        ids: prompt and new ids, int64 (time,); a start id is left out, an end id and stop sequences are still there.
+        sample: what the tokenizer makes of the ids: text, an image, sound.
+    """
+
+    prompt: Any
+    seed: int
+    ids: Tensor
+    sample: Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenProbability:
+    """What a model thinks of one possible next token."""
+
+    id: int
+    text: str
+    probability: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Start:
+    """A prompt on its way to the sampler: the network reads ``lead`` (a start id) too, the sample is without it."""
+
+    given: Any
+    lead: Tensor
+    ids: Tensor
+
+    @property
+    def read(self) -> Tensor:
+        """All ids that the network reads, (time,)."""
+        return torch.cat([self.lead, self.ids])
+
+
+class Model:
+    """A network, its tokenizer, and where both come from.
+
+    Attributes:
+        network: on its device, in evaluation mode.
+        config: the network's settings.
+        tokenizer: turns samples into ids and back.
+        modality: what ``generate`` makes: ``text``, ``image`` or ``music``.
+        card: licence, data, figures: what is in card.yaml.
+        recipe: the recipe that it was trained by, ``{}`` if there was none.
+    """
+
+    def __init__(
+        self,
+        network: AnyNetwork,
+        tokenizer: Tokenizer[Any],
+        *,
+        card: Mapping[str, Any] | None = None,
+        recipe: Mapping[str, Any] | None = None,
+    ) -> None:
+        spec = tokenizer.spec
+        if spec.vocabulary_size > network.vocabulary:
+            raise ZooError(
+                f"the tokenizer '{spec.type}' makes {spec.vocabulary_size} ids, the network reads "
+                f"{network.vocabulary}; "
+                "use the tokenizer that the network was trained with"
+            )
+        self.network = network.eval()
+        self.config: NetworkConfig = network.config
+        self.tokenizer = tokenizer
+        self.modality = spec.modality
+        self.card = dict(card or {})
+        self.recipe = dict(recipe or {})
+
+    @property
+    def parameters(self) -> int:
+        """Number of parameters, shared ones counted once."""
+        return count_parameters(self.network)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network computes."""
+        return next(self.network.parameters()).device
+
+    def generate(
+        self,
+        prompt: Any = None,
+        *,
+        count: int = 1,
+        max_new_tokens: int | None = None,
+        temperature: float = 1.0,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        min_p: float = 0.0,
+        repetition_penalty: float = 1.0,
+        stop: str | Sequence[str] = (),
+        seed: int = 0,
+        conditions: Mapping[str, Any] | None = None,
+        cache: bool = True,
+        truncate: Literal["error", "left"] = "error",
+        beams: int = 1,
+        length_penalty: float = 1.0,
+    ) -> Any:
+        """Return samples that go on from ``prompt``, prompt included: text, an image or sound.
+
+        Args:
+            prompt: what to continue, or a list of such. None or empty text begins from the tokenizer's start id, else
+                from its end id (as between two documents), else from a new line, else from id 0.
+            count: samples for each prompt, of seeds ``seed, seed + 1, ...``; with beams, the best so many.
+            max_new_tokens: None for what the recipe says, else as many as fill a sample of fixed shape, or the context.
+            stop: text ends before the first of these; they may begin in one token and end in another.
+            seed: of the first sample of each prompt. A sample does not depend on the others drawn with it.
+            conditions: labels and the like, for models that take them.
+            cache: False computes every step from nothing: slow, the same result.
+            temperature, top_k, top_p, min_p, repetition_penalty, truncate, beams, length_penalty:
+                see ``zoo.generate.settings.SamplingSettings``.
+
+        Returns:
+            One sample; a list if ``prompt`` is a list or ``count`` is more than 1, all of the first prompt first.
+
+        Raises:
+            ZooError: a setting out of range, or a prompt that is longer than the context or cannot be encoded.
+        """
+        drawn = self.draw(
+            prompt,
+            count=count,
+            stop=stop,
+            conditions=conditions,
+            cache=cache,
+            max_new_tokens=max_new_tokens,
+            temperature=temperature,
+            top_k=top_k,
+            top_p=top_p,
+            min_p=min_p,
+            repetition_penalty=repetition_penalty,
+            seed=seed,
+            truncate=truncate,
+            beams=beams,
+            length_penalty=length_penalty,
+        )
+        samples = [entry.sample for entry in drawn]
+        return samples if isinstance(prompt, list) or count > 1 else samples[0]
+
+    def draw(
+        self,
+        prompt: Any = None,
+        *,
+        count: int = 1,
+        stop: str | Sequence[str] = (),
+        conditions: Mapping[str, Any] | None = None,
+        cache: bool = True,
+        **sampling: Unpack[SamplingOptions],
+    ) -> list[Drawn]:
+        """Return what ``generate`` returns together with ids and seeds, always as a list."""
+        starts = [self._start(given) for given in (prompt if isinstance(prompt, list) else [prompt])]
+        wanted, stops = self._settings(sampling, starts), self._stops(stop)
+        self._refuse(count, conditions)
+        new = self._continue(starts, wanted, count, stops, cache)
+        starts = [start for start in starts for _ in range(count)]
+        seeds = sample_seeds([start.read for start in starts], wanted.seed)
+        return [self._drawn(*each, stops) for each in zip(starts, seeds, new, strict=True)]
+
+    def stream(
+        self,
+        prompt: str | None = None,
+        *,
+        count: int = 1,
+        stop: str | Sequence[str] = (),
+        conditions: Mapping[str, Any] | None = None,
+        cache: bool = True,
+        **sampling: Unpack[SamplingOptions],
+    ) -> Iterator[str]:
+        """Return an iterator over one text as it is drawn; its pieces joined are what ``generate`` returns.
+
+        The first pieces are the prompt. Arguments are those of ``generate``, for one prompt and one sample.
+
+        Raises:
+            ZooError: as ``generate``; several samples; a model that makes no text.
+        """
+        self._refuse(count, conditions)
+        if count > 1 or isinstance(prompt, list):
+            raise ZooError("stream draws one sample of one prompt; use generate for several")
+        if not isinstance(self.tokenizer, TextTokenizer):
+            raise ZooError(f"stream is for text and this model makes {self.modality}; use generate")
+        start = self._start(prompt)
+        wanted, stops = self._settings(sampling, [start]), self._stops(stop)
+        if wanted.beams > 1:
+            raise ZooError("beam search knows its text only at the end; use generate, or beams=1")
+        new = (index for _, index in self._run([start], wanted, (), cache) if index != self.tokenizer.spec.end_id)
+        pieces = self.tokenizer.stream(chain(start.ids.tolist(), new))
+        return stream_until_stop(pieces, stops, len(self.tokenizer.decode(start.ids)))
+
+    def generate_ids(
+        self,
+        ids: Tensor,
+        *,
+        mask: Tensor | None = None,
+        count: int = 1,
+        stop: str | Sequence[str] = (),
+        conditions: Mapping[str, Any] | None = None,
+        cache: bool = True,
+        **sampling: Unpack[SamplingOptions],
+    ) -> Tensor:
+        """Continue ids as they are: nothing is put before them. Other arguments are those of ``generate``.
+
+        Args:
+            ids: int64 (batch, time) or (time,), with the start id where the family has one.
+            mask: like ``ids``, 0 at padding on the left or the right of a row.
+            count: samples for each row, one below the other in the result.
+
+        Returns:
+            int64 (batch * count, time + new): the given columns as they were, then the new ids. Rows that end early are
+            filled up with the tokenizer's pad id, else its end id, else id 0.
+        """
+        padded = PaddedIds(ids, mask, vocabulary=self.network.vocabulary)
+        none = torch.empty(0, dtype=torch.int64)
+        starts = [_Start(given=None, lead=none, ids=row.cpu()) for row in padded.rows()]
+        wanted, stops = self._settings(sampling, starts), self._stops(stop)
+        self._refuse(count, conditions)
+        new = self._continue(starts, wanted, count, stops, cache)
+        spec = self.tokenizer.spec
+        filler = next((special for special in (spec.pad_id, spec.end_id) if special is not None), 0)
+        longest = max(map(len, new))
+        drawn = torch.tensor([row + [filler] * (longest - len(row)) for row in new], dtype=torch.int64)
+        given = padded.given.repeat_interleave(count, dim=0)
+        return torch.cat([given, drawn.to(given.device)], dim=1)
+
+    @torch.no_grad()
+    def logits(self, ids: Tensor, *, mask: Tensor | None = None, conditions: Mapping[str, Any] | None = None) -> Tensor:
+        """Return logits, float32 (batch, time, vocabulary): column t predicts the id after ``ids[:, :t+1]``.
+
+        Args:
+            ids: int64 (batch, time) or (time,), with the start id where the family has one.
+            mask: like ``ids``, 0 at padding on the left or the right of a row; logits are 0 there.
+            conditions: labels and the like, for models that take them.
+        """
+        self._refuse(1, conditions)
+        padded = PaddedIds(ids, mask, vocabulary=self.network.vocabulary)
+        return padded.restore(self.network(padded.ids.to(self.device), lengths=padded.lengths.cpu()).float())
+
+    @torch.no_grad()
+    def hidden_states(
+        self, ids: Tensor, *, mask: Tensor | None = None, conditions: Mapping[str, Any] | None = None
+    ) -> tuple[Tensor, ...]:
+        """Return depth + 1 tensors, float32 (batch, time, width): the embedding, then each block. See ``logits``."""
+        self._refuse(1, conditions)
+        padded = PaddedIds(ids, mask, vocabulary=self.network.vocabulary)
+        states = self.network.hidden_states(padded.ids.to(self.device), lengths=padded.lengths.cpu())
+        return tuple(padded.restore(state.float()) for state in states)
+
+    @torch.no_grad()
+    def next_token_probabilities(
+        self, prompt: str | None = None, count: int = 10, **sampling: Unpack[SamplingOptions]
+    ) -> list[TokenProbability]:
+        """Return the ``count`` most likely next tokens after ``prompt``, the likeliest first.
+
+        Temperature, filters and penalty act as they do on sampling.
+
+        Raises:
+            ZooError: as ``generate``.
+        """
+        start = self._start(prompt)
+        wanted = self._settings(sampling, [start])
+        self._refuse(count, None)
+        probabilities = next_probabilities(self.network, start.read, wanted, self._transforms())
+        values, ids = probabilities.topk(min(count, len(probabilities)))
+        return [
+            TokenProbability(id=index, text=self.tokenizer.decode(torch.tensor([index])), probability=value)
+            for index, value in zip(ids.tolist(), values.tolist(), strict=True)
+            if value > 0
+        ]
+
+    def save(self, folder: str | Path, *, overwrite: bool = False) -> None:
+        """Write a checkpoint folder that ``zoo.load`` reads.
+
+        Raises:
+            ZooError: the folder is not empty (unless ``overwrite``), or cannot be written to.
+        """
+        contents = folders.Contents(
+            family=settings.tag(type(self.config)),
+            modality=self.modality,
+            network=settings.to_mapping(self.config),
+            tokenizer=self.tokenizer,
+            recipe=self.recipe,
+            card=self.card,
+        )
+        folders.write(Path(folder), contents, named_weights(self.network), overwrite=overwrite)
+
+    def summary(self) -> str:
+        """Return a table of what the model is: family, size, tokenizer, data, figures."""
+        spec, config = self.tokenizer.spec, settings.to_mapping(self.config)
+        shape = [f"{name.replace('_', ' ')} {config[name]}" for name in SHAPE if config.get(name) is not None]
+        data = [str(entry.get("name")) for entry in self.card.get("data") or () if isinstance(entry, Mapping)]
+        metrics = [
+            f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
+            for name, value in (self.card.get("metrics") or {}).items()
+        ]
+        rows = {
+            "name": self.card.get("name"),
+            "family": f"{config['type']}, makes {self.modality}",
+            "parameters": f"{self.parameters:,}",
+            "shape": ", ".join(shape),
+            "tokenizer": f"{spec.type}, {spec.vocabulary_size:,} ids{'' if spec.lossless else ', lossy'}",
+            "weights": f"{str(next(self.network.parameters()).dtype).removeprefix('torch.')} on {self.device}",
+            "recipe": self.card.get("recipe"),
+            "data": ", ".join(data),
+            "license": self.card.get("license"),
+            "metrics": ", ".join(metrics),
+        }
+        return "\n".join(f"{name:<11} {value}" for name, value in rows.items() if value)
+
+    def __repr__(self) -> str:
+        """Return the family and size in one line."""
+        return f"Model({settings.tag(type(self.config))}, {self.parameters:,} parameters, makes {self.modality})"
+
+    def _start(self, prompt: Any) -> _Start:
+        """Return the ids from which a sample begins."""
+        start = self.tokenizer.spec.start_id
+        if prompt is None or (isinstance(prompt, str) and not prompt):
+            none = torch.empty(0, dtype=torch.int64)
+            return _Start(given=prompt, lead=torch.tensor([self._first_id() if start is None else start]), ids=none)
+        lead = torch.tensor([] if start is None else [start], dtype=torch.int64)
+        return _Start(given=prompt, lead=lead, ids=self.tokenizer.encode(prompt))
+
+    def _first_id(self) -> int:
+        """Return what a sample begins after where there is no start id: a document's end, a new line, else id 0."""
+        if self.tokenizer.spec.end_id is not None:
+            return self.tokenizer.spec.end_id
+        try:
+            newline = self.tokenizer.encode("\n").tolist() if self.modality == "text" else []
+        except ZooError:  # not in the alphabet
+            return 0
+        return newline[0] if len(newline) == 1 else 0
+
+    def _settings(self, sampling: SamplingOptions, starts: Sequence[_Start]) -> SamplingSettings:
+        """Check the settings, and say how many ids to draw where they do not."""
+        for name in sampling:
+            if name not in SamplingOptions.__annotations__:
+                raise ZooError(f"unknown setting '{name}'{suggest(name, SamplingOptions.__annotations__)}")
+        room = sampling.get("max_new_tokens")
+        if room is None:
+            shape = self.tokenizer.spec.shape
+            stated = self.recipe.get("generate") or {}
+            if shape is not None:
+                room = max(math.prod(shape) - min((len(start.ids) for start in starts), default=0), 0)
+            elif isinstance(stated, Mapping) and isinstance(stated.get("max_new_tokens"), int):
+                room = stated["max_new_tokens"]
+            else:
+                room = self.network.context
+        chosen: dict[str, Any] = {**sampling, "max_new_tokens": room}
+        return SamplingSettings(**chosen)
+
+    def _stops(self, stop: str | Sequence[str]) -> tuple[str, ...]:
+        stops = check_stops(stop)
+        if stops and self.modality != "text":
+            raise ZooError(f"stop: sequences end text, and this model makes {self.modality}; use max_new_tokens")
+        return stops
+
+    def _refuse(self, count: int, conditions: Mapping[str, Any] | None) -> None:
+        if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+            raise ZooError(f"count: must be a whole number of at least 1, got {count!r}")
+        if conditions:
+            raise ZooError(f"this model takes no conditions, got {', '.join(map(str, conditions))}")
+
+    def _continue(
+        self, starts: Sequence[_Start], wanted: SamplingSettings, count: int, stops: tuple[str, ...], cache: bool
+    ) -> list[list[int]]:
+        """Return new ids of ``count`` continuations of each start, those of the first start first."""
+        if wanted.beams > 1:
+            return [ids for start in starts for ids in self._search(start, wanted, count, cache)]
+        starts = [start for start in starts for _ in range(count)]
+        new: list[list[int]] = [[] for _ in starts]
+        for row, index in self._run(starts, wanted, stops, cache):
+            new[row].append(index)
+        return new
+
+    def _run(
+        self, starts: Sequence[_Start], wanted: SamplingSettings, stops: tuple[str, ...], cache: bool
+    ) -> Iterator[tuple[int, int]]:
+        """Draw: return an iterator over (row, new id). Settings and prompts are checked before it is returned."""
+        sampler = Sampler(
+            self.network,
+            [start.read for start in starts],
+            wanted,
+            end_ids=self._end_ids(),
+            cache=cache,
+            transforms=self._transforms(),
+        )
+        watches = [StopWatch(self.tokenizer.decode, start.ids.tolist(), stops) for start in starts if stops]
+
+        def pairs() -> Iterator[tuple[int, int]]:
+            for step in sampler:
+                for row, index in zip(step.rows.tolist(), step.ids.tolist(), strict=True):
+                    yield row, index
+                    if stops and watches[row].add(index):
+                        sampler.finish(row)
+
+        return pairs()
+
+    def _search(self, start: _Start, wanted: SamplingSettings, count: int, cache: bool) -> list[list[int]]:
+        found = beam_search(
+            self.network, start.read, wanted, end_ids=self._end_ids(), cache=cache, transforms=self._transforms()
+        )
+        if count > len(found):
+            raise ZooError(
+                f"count: {count} samples from beams={wanted.beams}; beam search gave {len(found)}, add beams"
+            )
+        return [hypothesis.ids.tolist() for hypothesis in found[:count]]
+
+    def _end_ids(self) -> tuple[int, ...]:
+        end = self.tokenizer.spec.end_id
+        return () if end is None else (end,)
+
+    def _transforms(self) -> tuple[LogitsTransform, ...]:
+        """Rule out ids that the tokenizer cannot decode, where the network's vocabulary was rounded up."""
+        known, predicted = self.tokenizer.spec.vocabulary_size, self.network.output_vocabulary
+        return (Allow(torch.arange(predicted) < known),) if predicted > known else ()
+
+    def _drawn(self, start: _Start, seed: int, new: Sequence[int], stops: tuple[str, ...]) -> Drawn:
+        spec = self.tokenizer.spec
+        ids = torch.cat([start.ids, torch.tensor(new, dtype=torch.int64)])
+        if spec.shape is not None:
+            ids = ids[: math.prod(spec.shape)]
+        shown = ids[:-1] if new and new[-1] == spec.end_id else ids
+        sample = self.tokenizer.decode(shown)
+        if stops:
+            sample = cut_at_stop(sample, stops, len(self.tokenizer.decode(start.ids)))
+        return Drawn(prompt=start.given, seed=seed, ids=ids, sample=sample)
+
+
+SHAPE = ("depth", "width", "heads", "cell", "embedding_width", "context", "vocabulary", "output_vocabulary")
+"""The settings that ``Model.summary`` shows."""
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the device called ``name``; ``auto`` is the GPU if there is one.
+
+    Raises:
+        ZooError: there is no such device here.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError, NotImplementedError):
+        raise ZooError(f"device: '{name}' is not available here; use device=auto or device=cpu") from None
+    return torch.device(name)
+
+
+def load(name_or_path: str | Path, *, device: str = "auto", dtype: str = "float32") -> Model:
+    """Load a checkpoint; see ``zoo.load``."""
+    if dtype not in DTYPES:
+        raise ZooError(f"dtype: {dtype!r} is not possible{suggest(str(dtype), DTYPES)}")
+    place = choose_device(device)
+    checkpoint = folders.read(find_checkpoint(name_or_path))
+    tokenizer = checkpoint.tokenizer()
+    where = str(checkpoint.folder / "config.json")
+    config: NetworkConfig = settings.build(NetworkConfig, checkpoint.config["network"], f"{where}: network")
+    with torch.device("meta"):
+        network = build_network(config)
+    network.to_empty(device="cpu")
+    load_weights(network, checkpoint.tensors(), checkpoint.folder)
+    network.to(device=place, dtype=DTYPES[dtype])
+    return Model(network, tokenizer, card=checkpoint.card, recipe=checkpoint.recipe)
