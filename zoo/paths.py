@@ -55,6 +55,6 @@ def find_checkpoint(name: str | Path) -> Path:
     for parent in checkpoint_homes():
         if str(name).strip() and (parent / name).is_dir():
             return parent / name
-    places = " nor in ".join(str(parent) for parent in checkpoint_homes())
+    places = " or ".join(str(parent) for parent in checkpoint_homes())
     hint = suggest(str(name), [folder.name for folder in checkpoints()]) or "; make one with 'zoo train RECIPE'"
-    raise ZooError(f"no checkpoint '{name}' here, in {places}{hint}")
+    raise ZooError(f"no checkpoint '{name}': no such path, and no such name in {places}{hint}")

@@ -102,7 +102,8 @@ def compose(
     Args:
         name: path below recipes/.
         overrides: ``key=value`` words. ``tokenizer`` names a file of recipes/tokenizer; values of ``data.path``,
-            ``data.columns.*`` and ``tokenizer.path`` are literal; all others follow Hydra's grammar (numbers, lists, mappings, quotes).
+            ``data.columns.*`` and ``tokenizer.path`` are literal; all others follow Hydra's grammar (numbers, lists,
+            mappings, quotes).
         size: one of the recipe's ``sizes``.
         also: names to suggest for a misspelt key beside the recipe's own.
 

@@ -14,6 +14,7 @@ from zoo.architecture import AnyNetwork, NetworkConfig, build_network, count_par
 from zoo.data.base import Corpus, TokenData
 from zoo.data.download import Progress
 from zoo.errors import ZooError
+from zoo.model import choose_device
 from zoo.paths import find_checkpoint
 from zoo.recipe import Recipe
 from zoo.settings import build, tag, to_mapping
@@ -165,21 +166,6 @@ class Prepared:
 def with_vocabulary(config: NetworkConfig, tokenizer: Tokenizer[Any]) -> NetworkConfig:
     """Return ``config`` for the ids of ``tokenizer``: that is all a swap of tokenizers takes."""
     return dataclasses.replace(config, vocabulary=tokenizer.spec.vocabulary_size)
-
-
-def choose_device(name: str) -> torch.device:
-    """Return the device called ``name``; ``auto`` is the GPU if there is one.
-
-    Raises:
-        ZooError: there is no such device here.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        torch.empty(0, device=name)
-    except (RuntimeError, AssertionError, NotImplementedError):
-        raise ZooError(f"device: '{name}' is not available here; use device=auto or device=cpu") from None
-    return torch.device(name)
 
 
 def _license(data: list[dict[str, Any]]) -> str:

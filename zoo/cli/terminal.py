@@ -58,13 +58,17 @@ def cut(text: str, size: int) -> str:
     return text.rstrip() + "…"
 
 
-def one_line(text: str) -> str:
-    """Return ``text`` with every control character shown as an escape, safe to print inside a line."""
-    shown = {"\n": "⏎", "\t": "⇥"}
+def visible(text: str) -> str:
+    """Return ``text`` with control and format characters, which a terminal would obey, shown as escapes."""
     return "".join(
-        shown.get(character, character if character.isprintable() else character.encode("unicode_escape").decode())
+        character if character.isprintable() or character in "\n\t" else character.encode("unicode_escape").decode()
         for character in text
     )
+
+
+def one_line(text: str) -> str:
+    """Return ``text`` for the inside of a line: also line ends and tabs are shown as signs."""
+    return visible(text).replace("\n", "⏎").replace("\t", "⇥")
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> str:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from zoo.cli.terminal import bold, columns, count, dim, one_line, put, say
+from zoo.cli.terminal import bold, columns, dim, put, say
+from zoo.cli.training import checked_recipe, describe, downloading, metric_words, train, use_threads
 from zoo.cli.verb import Call, Verb, key, one_target, read_keys
 from zoo.errors import ZooError
 
@@ -54,11 +55,13 @@ def run(call: Call) -> dict[str, Any]:
     """Train, and say where the checkpoint is and what it reached."""
     name = one_target(call, "recipe", example="zoo train text/shakespeare_char size=tiny")
     keys, overrides = split_keys(call.pairs)
-    recipe = checked_recipe(name, overrides, keys)
+    if keys.init is not None:
+        taken = [key for key in overrides if key.startswith(("model", "tokenizer"))]
+        if taken:
+            raise ZooError(f"init brings its own network and tokenizer; leave out {taken[0]}= or init=")
+    recipe = checked_recipe(name, overrides, size=keys.size, also=list(Keys.__dataclass_fields__))
 
     from zoo.run import Run
-    from zoo.train.loop import Interrupted
-    from zoo.train.monitor import Lines, monitor
 
     use_threads(keys.threads)
     asked = Run(
@@ -74,11 +77,7 @@ def run(call: Call) -> dict[str, Any]:
     say(f"{bold(name)}: {recipe.summary} ({recipe.paper})")
     prepared = asked.prepare(downloading)
     say(describe(prepared))
-    try:
-        result = prepared.train(Lines() if call.json else monitor())
-    except Interrupted as stop:
-        say(f"zoo: stopped and saved in {asked.out}; the same command with resume=true goes on")
-        raise SystemExit(128 + stop.signal) from None
+    result = train(prepared)
     if not call.json:
         put(str(asked.out))
         say(_goodbye(prepared, result))
@@ -104,68 +103,9 @@ def split_keys(pairs: Mapping[str, str]) -> tuple[Keys, dict[str, str]]:
     return read_keys(Keys, own), overrides
 
 
-def checked_recipe(name: str, overrides: Mapping[str, str], keys: Keys) -> Any:
-    """Compose and check a recipe, nothing allocated yet.
-
-    Raises:
-        ZooError: anything about it that is wrong.
-    """
-    from zoo.recipe import build, compose
-
-    if keys.init is not None:
-        taken = [key for key in overrides if key.startswith(("model", "tokenizer"))]
-        if taken:
-            raise ZooError(f"init brings its own network and tokenizer; leave out {taken[0]}= or init=")
-    also = list(Keys.__dataclass_fields__)
-    return build(compose(name, overrides, size=keys.size, also=also))
-
-
-def use_threads(threads: int | None) -> None:
-    """Let torch use this many processor threads.
-
-    Raises:
-        ZooError: fewer than one.
-    """
-    if threads is None:
-        return
-    if threads < 1:
-        raise ZooError(f"threads must be at least 1, got {threads}")
-    import torch
-
-    torch.set_num_threads(threads)
-
-
-def downloading(done: int, total: int | None) -> None:
-    """Show a download on standard error, where a person can see it."""
-    import sys
-
-    if sys.stderr.isatty():
-        share = f"{done / total:.0%}" if total else f"{done / 1e6:.1f} MB"
-        end = "\n" if total and done >= total else ""
-        print(f"\r  fetching data {share}", end=end, file=sys.stderr, flush=True)
-
-
-def describe(prepared: Prepared) -> str:
-    """Return a few lines about a run before it starts."""
-    spec, network, train = prepared.tokenizer.spec, prepared.network, prepared.run.recipe.train
-    names = ", ".join(str(entry.get("name")) for entry in prepared.corpus.describe())
-    tokens = f", {prepared.data.train_tokens:,} tokens" if prepared.data.train_tokens else ""
-    rows = train.batch * train.accumulation
-    return columns(
-        [
-            ("data", f"{one_line(names)}{tokens}"),
-            ("tokenizer", f"{spec.type}, {spec.vocabulary_size:,} ids"),
-            ("model", f"{count(prepared.parameters)} parameters, {network.context} tokens of context"),
-            ("training", f"{train.steps:,} steps of {rows} x {network.context} tokens"),
-            ("folder", str(prepared.run.out)),
-        ]
-    )
-
-
 def _goodbye(prepared: Prepared, result: TrainResult) -> str:
     """Return what was reached, and what to do next."""
     run = prepared.run
-    shown = [(name.replace("_", " "), _number(value)) for name, value in result.metrics.items()]
     # A name is shorter than its folder where both find the same checkpoint.
     target = run.out.name if run.out.parent == Path("checkpoints") else str(run.out)
     quoted = run.recipe.prompt.replace('"', '\\"')
@@ -174,7 +114,7 @@ def _goodbye(prepared: Prepared, result: TrainResult) -> str:
         [
             "",
             f"trained {result.step:,} steps in {result.seconds:,.0f} s; on the held-out part:",
-            columns(shown),
+            columns(metric_words(result.metrics)),
             "",
             f"Let it write: {bold(f'zoo generate {target}{prompt}')}",
             dim(f"Details: {run.out / 'card.yaml'}, {run.out / 'metrics.jsonl'}"),
@@ -182,13 +122,9 @@ def _goodbye(prepared: Prepared, result: TrainResult) -> str:
     )
 
 
-def _number(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value).lower() if isinstance(value, bool) else f"{value}"
-
-
 VERB = Verb(
     usage="train RECIPE [key=value...]",
-    about="Trains a recipe on its own data, or yours, into a checkpoint folder. Stop it with Ctrl-C whenever you like;\n"
+    about="Trains a recipe on its own data, or yours, into a checkpoint folder. Stop it with Ctrl-C whenever you like; "
     "the same command with resume=true goes on, and ends with the same weights as if it had never stopped.",
     keys=Keys,
     more=RECIPE_KEYS,

@@ -1,0 +1,146 @@
+"""``zoo compare``: one recipe, several tokenizers, the same budget, one table."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+from zoo.cli.terminal import bold, count, dim, put, say, table
+from zoo.cli.training import checked_recipe, downloading, read_log, train, use_threads
+from zoo.cli.verb import Call, Verb, key, one_target, read_keys
+from zoo.errors import ZooError
+
+if TYPE_CHECKING:
+    from zoo.recipe import Recipe
+
+
+@dataclass(frozen=True, kw_only=True)
+class Keys:
+    """Keys of ``zoo compare`` that are not the recipe's."""
+
+    tokenizer: str | None = key(None, "the tokenizers to compare, separated by commas", literal=True)
+    size: str | None = key(None, "one of the recipe's sizes", literal=True)
+    out: str | None = key(None, "folder of the runs; default outputs/compare-RECIPE", literal=True)
+    resume: bool = key(False, "go on with the runs in out; finished ones are not repeated")
+    overwrite: bool = key(False, "replace the runs in out")
+    seed: int = key(0, "of the first weights, the batches, dropout and samples")
+    device: str = key("auto", "auto, cpu, cuda, ...", literal=True)
+    threads: int | None = key(None, "processor threads; default: PyTorch's choice")
+
+
+def run(call: Call) -> dict[str, list[dict[str, Any]]]:
+    """Train the recipe once per tokenizer and show the rows side by side."""
+    name = one_target(call, "recipe", example="zoo compare text/topics tokenizer=byte,char,bpe")
+    own = {key: text for key, text in call.pairs.items() if key in Keys.__dataclass_fields__}
+    overrides = {key: text for key, text in call.pairs.items() if key not in own}
+    keys = read_keys(Keys, own)
+    recipes = _recipes(name, keys, overrides)
+    use_threads(keys.threads)
+    out = Path(keys.out or f"outputs/compare-{name.replace('/', '-')}")
+    budget = next(iter(recipes.values()))
+    rows_of_ids = f"{budget.train.batch * budget.train.accumulation} x {budget.model.context}"
+    say(f"{bold(name)} with {', '.join(recipes)}: {budget.train.steps:,} steps of {rows_of_ids} tokens each")
+    rows = []
+    for number, (tokenizer, recipe) in enumerate(recipes.items(), 1):
+        say(f"\n{bold(tokenizer)} ({number} of {len(recipes)})")
+        rows.append(_row(tokenizer, recipe, keys, out / tokenizer, call.command))
+    if not call.json:
+        put()
+        put(show(rows))
+    return {"rows": rows}
+
+
+def show(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return the table, the best row first, and a sample of each."""
+    ranked = sorted(rows, key=lambda row: row["metrics"].get("bits_per_byte", row["metrics"]["loss"]))
+    shown = [
+        [
+            row["tokenizer"],
+            f"{row['vocabulary']:,}",
+            count(row["parameters"]),
+            _bits(row["metrics"]),
+            f"{row['metrics']['loss']:.3f}",
+            f"{row['tokens_per_second']:,.0f}",
+            f"{row['seconds']:,.0f}",
+        ]
+        for row in ranked
+    ]
+    head = ["tokenizer", "ids", "parameters", "bits/byte", "nats/token", "tokens/s", "seconds"]
+    parts = [table(head, shown, right=range(1, 7))]
+    if any(row["metrics"].get("lossless") is False for row in rows):
+        parts.append(dim("* this tokenizer drops part of the text, and its bits do not pay for that"))
+    parts.append(dim("bits/byte of the raw held-out text is the number to compare: a token is not the same for each"))
+    for row in ranked:
+        parts += ["", bold(f"-- {row['tokenizer']}"), row["sample"].strip()]
+    return "\n".join(parts)
+
+
+def _bits(metrics: Mapping[str, Any]) -> str:
+    if "bits_per_byte" not in metrics:
+        return "-"
+    return f"{metrics['bits_per_byte']:.3f}{'*' if metrics.get('lossless') is False else ''}"
+
+
+def _recipes(name: str, keys: Keys, overrides: Mapping[str, str]) -> dict[str, Recipe]:
+    """Return the recipe with each tokenizer, all checked before the first is trained."""
+    from zoo.recipe import tokenizers
+
+    chosen = list(dict.fromkeys(part for part in (keys.tokenizer or "").split(",") if part))
+    if len(chosen) < 2:
+        raise ZooError(f"name at least two tokenizers: tokenizer=byte,bpe (there are {', '.join(tokenizers())})")
+    also = list(Keys.__dataclass_fields__)
+    return {
+        choice: checked_recipe(name, {**overrides, "tokenizer": choice}, size=keys.size, also=also) for choice in chosen
+    }
+
+
+def _row(tokenizer: str, recipe: Recipe, keys: Keys, out: Path, command: str) -> dict[str, Any]:
+    from zoo.model import load
+    from zoo.run import Run
+
+    asked = Run(
+        recipe=recipe,
+        out=out,
+        seed=keys.seed,
+        device=keys.device,
+        resume=keys.resume,
+        overwrite=keys.overwrite,
+        command=command,
+    )
+    prepared = asked.prepare(downloading)
+    result = train(prepared)
+    sampling = {
+        field.name: getattr(recipe.generate, field.name)
+        for field in dataclasses.fields(recipe.generate)
+        if field.name != "seed"
+    }
+    sample = load(out, device=keys.device).generate(recipe.prompt, seed=keys.seed, **sampling)
+    speeds = [record["tokens_per_second"] for record in read_log(out) if record["split"] == "train"]
+    return {
+        "tokenizer": tokenizer,
+        "metrics": result.metrics,
+        "tokens_per_second": median(speeds) if speeds else round(result.tokens / result.seconds, 1),
+        "seconds": round(result.seconds, 3),
+        "sample": sample,
+        "vocabulary": prepared.tokenizer.spec.vocabulary_size,
+        "parameters": prepared.parameters,
+        "checkpoint": str(out),
+    }
+
+
+VERB = Verb(
+    usage="compare RECIPE tokenizer=NAME,NAME,... [key=value...]",
+    about="Trains a recipe once per tokenizer, everything else the same: network, steps, rows and tokens per row. One "
+    "table shows what each made of it, in bits per byte of the raw text, which no tokenizer can flatter. All other "
+    "keys are those of zoo train.",
+    keys=Keys,
+    examples=(
+        ("zoo compare text/topics tokenizer=byte,char,bpe", "on text that every machine has"),
+        ("zoo compare text/file data.path=novel.txt tokenizer=char,word,bpe train.steps=500", "on a text of yours"),
+    ),
+    run=run,
+)

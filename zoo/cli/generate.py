@@ -1,0 +1,156 @@
+"""``zoo generate``: let a checkpoint write."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from zoo.cli.files import write_json
+from zoo.cli.terminal import bar, cells, cut, dim, one_line, put, say, width
+from zoo.cli.training import use_threads
+from zoo.cli.verb import Call, Verb, key, one_target, read_keys, read_text
+from zoo.cli.writing import write
+from zoo.errors import ZooError
+from zoo.paths import find_checkpoint
+
+if TYPE_CHECKING:
+    from zoo.model import Model
+
+CANDIDATES = 15
+"""Tokens that ``show=probabilities`` shows."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Keys:
+    """Keys of ``zoo generate``."""
+
+    prompt: str | None = key(
+        None, "text to go on from, taken to the letter; prompt=- reads standard input", literal=True
+    )
+    prompt_file: str | None = key(None, "file with the text to go on from", literal=True)
+    count: int = key(1, "samples; the second has the seed of the first plus 1, and so on")
+    max_new_tokens: int | None = key(None, "length; default: what the recipe says, else what fits the context")
+    temperature: float = key(1.0, "below 1 bolder towards the likely, above 1 wilder, 0 always the most likely")
+    top_k: int = key(0, "draw among the k most likely only; 0 is off")
+    top_p: float = key(1.0, "draw among the most likely that make up this share; 1 is off")
+    min_p: float = key(0.0, "drop what is less likely than this fraction of the most likely; 0 is off")
+    repetition_penalty: float = key(1.0, "above 1: what was said already becomes less likely")
+    beams: int = key(1, "above 1: beam search instead of drawing")
+    length_penalty: float = key(1.0, "of beam search; above 1 favours longer texts")
+    stop: str | None = key(None, "end before this text", literal=True)
+    truncate: Literal["error", "left"] = key("error", "a prompt longer than the context is an error, or loses its left")
+    seed: int = key(0, "the same seed gives the same text")
+    show: Literal["text", "probabilities"] = key("text", "probabilities: what could come next, and how likely it is")
+    out: str | None = key(None, "folder for samples.json", literal=True)
+    overwrite: bool = key(False, "replace a samples.json that is there")
+    device: str = key("auto", "auto (the GPU if there is one), cpu, cuda, cuda:1", literal=True)
+    dtype: Literal["float32", "bfloat16"] = key("float32", "of the weights")
+    threads: int | None = key(None, "processor threads; default: PyTorch's choice")
+
+    def sampling(self) -> dict[str, Any]:
+        """Return the arguments of ``Model.stream`` and ``Model.draw``."""
+        names = ("max_new_tokens", "temperature", "top_k", "top_p", "min_p", "repetition_penalty", "truncate", "beams")
+        chosen = {name: getattr(self, name) for name in (*names, "length_penalty", "seed")}
+        return chosen | {"stop": (self.stop,) if self.stop else ()}
+
+
+def run(call: Call) -> dict[str, Any]:
+    """Draw samples and show them as they come."""
+    target = one_target(call, "checkpoint", example='zoo generate demo prompt="Once upon a time"')
+    keys = read_keys(Keys, call.pairs)
+    path = find_checkpoint(target)
+    prompt = read_text(keys.prompt, keys.prompt_file, "prompt")
+    file = _samples_file(keys)
+    use_threads(keys.threads)
+
+    from zoo.model import load
+
+    model = load(path, device=keys.device, dtype=keys.dtype)
+    if keys.show == "probabilities":
+        return _probabilities(model, prompt, keys, quiet=call.json)
+    if not call.json and file is None and keys.beams == 1:
+        _stream(model, prompt, keys)
+        return {}
+    drawn = model.draw(prompt, count=keys.count, **keys.sampling())
+    samples = [
+        {"index": index, "seed": one.seed, "prompt": prompt or "", "text": one.sample, "ids": one.ids.tolist()}
+        for index, one in enumerate(drawn)
+    ]
+    document = {"samples": samples}
+    if file is not None:
+        write_json(file, document)
+    if not call.json:
+        for sample in samples:
+            _heading(sample["index"], keys)
+            write([str(sample["text"])], prompt or "")
+    return document
+
+
+def _samples_file(keys: Keys) -> Path | None:
+    """Return where samples.json goes, refused before anything is drawn if something is there."""
+    if keys.out is None:
+        return None
+    file = Path(keys.out) / "samples.json"
+    if file.exists() and not keys.overwrite:
+        raise ZooError(f"{file} is there already; add overwrite=true or choose another out=DIR")
+    return file
+
+
+def _stream(model: Model, prompt: str | None, keys: Keys) -> None:
+    """Write each sample while it is drawn: seed by seed, which gives the same texts as drawing them together."""
+    if keys.count < 1:
+        raise ZooError(f"count must be at least 1, got {keys.count}")
+    for index in range(keys.count):
+        pieces = model.stream(prompt, **{**keys.sampling(), "seed": keys.seed + index})
+        _heading(index, keys)
+        write(pieces, prompt or "")
+
+
+def _heading(index: int, keys: Keys) -> None:
+    if keys.count > 1:
+        before = "\n" if index and sys.stdout.isatty() else ""
+        say(before + dim(f"-- {index + 1} of {keys.count}, seed {keys.seed + index}", sys.stderr))
+
+
+def _probabilities(model: Model, prompt: str | None, keys: Keys, *, quiet: bool) -> dict[str, Any]:
+    """Show what could come next as a table with bars."""
+    sampling = {
+        name: value for name, value in keys.sampling().items() if name not in ("beams", "length_penalty", "stop")
+    }
+    found = model.next_token_probabilities(prompt, CANDIDATES, **sampling)
+    if not quiet:
+        put(probability_table([(one.text, one.probability) for one in found]))
+    likely = [{"id": one.id, "text": one.text, "probability": one.probability} for one in found]
+    return {"samples": [], "prompt": prompt or "", "probabilities": likely}
+
+
+def probability_table(candidates: Sequence[tuple[str, float]]) -> str:
+    """Return a line per (token, probability), with bars as long as they are likely, and what is left for all others."""
+    rows = [(f'"{one_line(text)}"', probability) for text, probability in candidates]
+    left = min(24, max((cells(name) for name, _ in rows), default=0))
+    most = max((probability for _, probability in rows), default=1.0)
+    room = width() - left - 10
+    lines = []
+    for name, probability in rows:
+        shown = cut(name, left)
+        gap = " " * (left - cells(shown))
+        lines.append(f"{shown}{gap}  {probability:6.1%}  {bar(probability / most, room)}".rstrip())
+    rest = 1.0 - sum(probability for _, probability in candidates)
+    return "\n".join([*lines, dim(f"all others: {rest:.1%}")] if rest > 0.0005 else lines)
+
+
+VERB = Verb(
+    usage='generate CHECKPOINT [prompt="TEXT"] [key=value...]',
+    about="Lets a checkpoint write: a folder, or a name that 'zoo list checkpoints' shows. The text appears as it is "
+    "drawn; the same seed gives the same text.",
+    keys=Keys,
+    examples=(
+        ('zoo generate shakespeare prompt="O God, O God!" max_new_tokens=200 temperature=0.8', "one sample"),
+        ("cat chapter.txt | zoo generate novel prompt=- truncate=left count=3 top_p=0.95", "three endings of a text"),
+        ('zoo generate shakespeare prompt="To be or not to " show=probabilities', "what could come next"),
+    ),
+    run=run,
+)

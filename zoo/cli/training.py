@@ -1,0 +1,106 @@
+"""What the verbs that train have in common: checking, showing, stopping."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zoo.cli.terminal import columns, count, one_line, say
+from zoo.errors import ZooError
+
+if TYPE_CHECKING:
+    from zoo.recipe import Recipe
+    from zoo.run import Prepared
+    from zoo.train.loop import TrainResult
+    from zoo.train.monitor import Monitor
+
+
+def checked_recipe(name: str, overrides: Mapping[str, str], *, size: str | None, also: Sequence[str]) -> Recipe:
+    """Compose and check a recipe, nothing allocated yet.
+
+    Args:
+        name: the recipe.
+        overrides: ``key=value`` words for it.
+        size: one of its sizes.
+        also: the verb's own keys, to suggest for a misspelt one.
+
+    Raises:
+        ZooError: anything about it that is wrong.
+    """
+    from zoo.recipe import build, compose
+
+    return build(compose(name, overrides, size=size, also=also))
+
+
+def train(prepared: Prepared, shown: Monitor | None = None) -> TrainResult:
+    """Train with a progress bar (lines where nobody is looking); a signal ends the program once the run is saved.
+
+    Args:
+        prepared: what to train.
+        shown: instead of the bar.
+    """
+    from zoo.train.loop import Interrupted
+    from zoo.train.monitor import monitor
+
+    try:
+        return prepared.train(shown or monitor())
+    except Interrupted as stop:
+        say(f"zoo: stopped and saved in {prepared.run.out}; the same command with resume=true goes on")
+        raise SystemExit(128 + stop.signal) from None
+
+
+def use_threads(threads: int | None) -> None:
+    """Let torch use this many processor threads.
+
+    Raises:
+        ZooError: fewer than one.
+    """
+    if threads is None:
+        return
+    if threads < 1:
+        raise ZooError(f"threads must be at least 1, got {threads}")
+    import torch
+
+    torch.set_num_threads(threads)
+
+
+def downloading(done: int, total: int | None) -> None:
+    """Show a download on standard error, where a person can see it."""
+    if sys.stderr.isatty():
+        share = f"{done / total:.0%}" if total else f"{done / 1e6:.1f} MB"
+        end = "\n" if total and done >= total else ""
+        print(f"\r  fetching data {share}", end=end, file=sys.stderr, flush=True)
+
+
+def describe(prepared: Prepared) -> str:
+    """Return a few lines about a run before it starts."""
+    spec, network, train = prepared.tokenizer.spec, prepared.network, prepared.run.recipe.train
+    names = ", ".join(str(entry.get("name")) for entry in prepared.corpus.describe())
+    tokens = f", {prepared.data.train_tokens:,} tokens" if prepared.data.train_tokens else ""
+    rows = train.batch * train.accumulation
+    return columns(
+        [
+            ("data", f"{one_line(names)}{tokens}"),
+            ("tokenizer", f"{spec.type}, {spec.vocabulary_size:,} ids"),
+            ("model", f"{count(prepared.parameters)} parameters, {network.context} tokens of context"),
+            ("training", f"{train.steps:,} steps of {rows} x {network.context} tokens"),
+            ("folder", str(prepared.run.out)),
+        ]
+    )
+
+
+def read_log(folder: Path) -> list[dict[str, Any]]:
+    """Return the records of a run's metrics.jsonl."""
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+def metric_words(metrics: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return metrics as (name, value) for people."""
+    return [(name.replace("_", " "), _number(value)) for name, value in metrics.items()]
+
+
+def _number(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value).lower() if isinstance(value, bool) else f"{value}"
