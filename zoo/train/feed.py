@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 
-import torch
-from torch import Tensor
-
 from zoo.data.base import Batch, TokenData
-from zoo.network import Conditioning
 
 
 class Feed:
@@ -50,24 +45,3 @@ class Feed:
 
     def _make(self, number: int) -> Batch:
         return self.data.batch(step=number, size=self.size, seed=self.seed)
-
-
-def move(batch: Batch, device: torch.device) -> Batch:
-    """Return ``batch`` on ``device``."""
-    if device.type == "cpu":
-        return batch
-
-    def to(tensor: Tensor | None) -> Tensor | None:
-        return None if tensor is None else tensor.to(device, non_blocking=True)
-
-    conditioning = batch.conditioning
-    if conditioning is not None:
-        fields = {field.name: to(getattr(conditioning, field.name)) for field in dataclasses.fields(Conditioning)}
-        conditioning = Conditioning(**fields)
-    return dataclasses.replace(
-        batch,
-        ids=batch.ids.to(device, non_blocking=True),
-        targets=batch.targets.to(device, non_blocking=True),
-        lengths=to(batch.lengths),
-        conditioning=conditioning,
-    )

@@ -19,10 +19,10 @@ from torch import Tensor, nn
 from zoo import settings as plain
 from zoo.data.base import Batch, TokenData
 from zoo.errors import ZooError
+from zoo.evaluate.language_model import evaluate
 from zoo.train import precision
 from zoo.train.average import Average
-from zoo.train.feed import Feed, move
-from zoo.train.held_out import evaluate
+from zoo.train.feed import Feed
 from zoo.train.log import Log
 from zoo.train.monitor import Monitor, Quiet, Report
 from zoo.train.settings import TrainSettings
@@ -92,7 +92,7 @@ class Trainer:
         self.progress = Progress(dtype=precision.choose(settings.dtype, network))
         self.folder = RunFolder(self.out)
         self.signals = Signals()
-        self._saved = -1
+        self._saved: tuple[int, int] | None = None
 
     def run(self) -> TrainResult:
         """Train to the last step, or until the held-out loss no longer falls.
@@ -105,6 +105,8 @@ class Trainer:
         with locked(self.out), self.signals, contextlib.ExitStack() as stack:
             self.folder.begin(resume=self.resume, overwrite=self.overwrite)
             self._restore()
+            if self._saved is None:
+                stack.callback(self.folder.clear_if_unused)
             self._prepare(stack)
             try:
                 self._train()
@@ -143,15 +145,11 @@ class Trainer:
         while True:
             self.signals.check()
             over = progress.step >= settings.steps
-            if (
-                progress.step
-                and progress.evaluated != progress.step
-                and (over or _due(progress.step, settings.evaluate_every))
-            ):
+            if progress.evaluated != progress.step and (over or _due(progress.step, settings.evaluate_every)):
                 self._evaluate()
             if over or (settings.patience and progress.misses >= settings.patience):
                 break
-            if progress.step and self._saved != progress.step and _due(progress.step, settings.save_every):
+            if progress.step and _due(progress.step, settings.save_every):
                 self._save()
             self._update()
         self._save()
@@ -169,7 +167,7 @@ class Trainer:
         for batch in batches:
             self.signals.check()
             with self.autocast():
-                part = settings.objective.nats(self.forward, move(batch, self.device)) / count
+                part = settings.objective.nats(self.forward, batch.to(self.device)) / count
             torch.autograd.backward(part * scale if self.scale.active else part)
             losses.append(part.detach())
         mean = torch.stack(losses).sum().item()
@@ -219,18 +217,14 @@ class Trainer:
     def _evaluate(self) -> None:
         """Evaluate what would be published now."""
         progress, began = self.progress, time.monotonic()
-        self.network.eval()
-        try:
-            with self.average.applied() if self.average is not None else contextlib.nullcontext():
-                metrics = evaluate(
-                    self.forward,
-                    self.data,
-                    batch=self.settings.batch,
-                    autocast=self.autocast,
-                    should_stop=self.signals.check,
-                )
-        finally:
-            self.network.train()
+        with self.average.applied() if self.average is not None else contextlib.nullcontext():
+            metrics = evaluate(
+                self.forward,
+                self.data,
+                batch=self.settings.batch,
+                autocast=self.autocast,
+                should_stop=self.signals.check,
+            )
         progress.evaluated, progress.metrics = progress.step, metrics
         if metrics["loss"] < progress.best_loss:
             progress.best_step, progress.best_loss, progress.best_metrics = progress.step, metrics["loss"], metrics
@@ -255,6 +249,8 @@ class Trainer:
         """Save a state to resume from, then publish the checkpoint; a failure leaves earlier ones as they are."""
         began = time.monotonic()
         progress = self.progress
+        if self._saved == (progress.step, progress.evaluated):
+            return
         progress.seconds = time.monotonic() - self._began
         progress.scale = self.scale.state()
         tensors: dict[str, Mapping[str, Tensor]] = {
@@ -275,11 +271,11 @@ class Trainer:
                     tensors=tensors,
                 )
             )
-            self._saved = progress.step
+            self._saved = (progress.step, progress.evaluated)
             self.folder.tidy()
             self._publish()
         except OSError as error:
-            kept = f"the state of step {self._saved} is complete" if self._saved >= 0 else "nothing is saved yet"
+            kept = f"the state of step {self._saved[0]} is complete" if self._saved else "nothing is saved yet"
             raise ZooError(
                 f"cannot save step {progress.step} to {self.out}: {error.strerror}; {kept}; "
                 "make room and repeat the command with resume=true"
@@ -310,15 +306,12 @@ class Trainer:
         self.folder.tidy()
         if state is None:
             return
-        for name, value in self._identity().items():
-            if state.identity.get(name) != value:
-                raise ZooError(
-                    f"{self.out} was trained with another {name} ({state.identity.get(name)!r}, not {value!r}); "
-                    "resume with the same, or start in another out=DIR"
-                )
-        now = plain.to_mapping(self.settings)
-        if changed := [name for name in now if state.settings.get(name) != now[name]]:
-            self.monitor.note(f"going on with other settings than before: train.{', train.'.join(changed)}")
+        if changes := _changes(state.identity, self._identity()):
+            raise ZooError(
+                f"{self.out} was trained with {', '.join(changes)}; resume with the same, or start in another out=DIR"
+            )
+        if changes := _changes(state.settings, plain.to_mapping(self.settings)):
+            self.monitor.note(f"going on with other training settings; before: {', '.join(changes)}")
         load_weights(self.network, state.tensors["model"], self.folder.training)
         self.optimizer.load(state.tensors["optimizer"])
         if self.average is not None:
@@ -331,7 +324,7 @@ class Trainer:
         self.progress = state.progress
         self.scale = precision.LossScale(precision.choose(state.progress.dtype, self.network))
         self.scale.load(state.progress.scale)
-        self._saved = state.progress.step
+        self._saved = (state.progress.step, state.progress.evaluated)
         self._publish()  # mends the checkpoint if the run was cut off between its files
 
     def _identity(self) -> dict[str, Any]:
@@ -350,7 +343,7 @@ class Trainer:
     def _stopped(self, reason: str) -> ZooError:
         """Save what there is before a fatal stop, and return the error that says why."""
         step = self.progress.step
-        if self._saved != step and step:
+        if step:
             self._save()
         kept = f"the weights of step {step} are saved in {self.out}" if step else "nothing has been trained yet"
         return ZooError(f"stopped before update {step + 1}: {reason}; {kept}")
@@ -361,6 +354,18 @@ _CALM = "try a smaller train.learning_rate or look at these rows"
 
 def _due(step: int, every: int) -> bool:
     return every > 0 and step % every == 0
+
+
+def _changes(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """Return ``name before (now value)`` for everything that differs."""
+    changes: list[str] = []
+    for name in {**before, **now}:
+        old, new = before.get(name), now.get(name)
+        if isinstance(old, dict) and isinstance(new, dict):
+            changes += _changes(old, new, f"{prefix}{name}.")
+        elif old != new:
+            changes.append(f"{prefix}{name} {old!r} (now {new!r})")
+    return changes
 
 
 def _rows(batches: list[Batch]) -> str:

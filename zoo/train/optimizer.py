@@ -138,7 +138,7 @@ class Optimizer:
         for key, tensor in tensors.items():
             name, _, quantity = key.rpartition("/")
             by_name.setdefault(name, {})[quantity] = tensor
-        if tensors and set(by_name) != expected:
+        if not set(by_name) <= expected:
             raise ZooError(
                 "the saved optimizer state belongs to another network or optimizer; start over in another out=DIR"
             )

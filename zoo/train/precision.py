@@ -14,6 +14,16 @@ from zoo.errors import ZooError
 
 Name = Literal["float32", "bfloat16", "float16"]
 
+GAIN_WIDTH = 256
+"""Width from which bfloat16 makes training faster on CPUs that multiply it in hardware.
+
+Measured: a step of a 2-layer transformer, 8 x 128 ids, one thread of an AMD EPYC with AVX512-BF16, PyTorch 2.14:
+
+    width      64   128   256   384   512
+    float32    30    60   181   371   657  ms
+    bfloat16   50    59   117   207   330  ms
+"""
+
 
 def choose(dtype: str, network: nn.Module) -> Name:
     """Return the format to train in; ``auto`` becomes a fixed choice for this network and machine."""
@@ -26,7 +36,18 @@ def choose(dtype: str, network: nn.Module) -> Name:
     device = next(network.parameters()).device
     if device.type == "cuda":
         return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
-    return "float32"
+    gains = device.type == "cpu" and _cpu_multiplies_bfloat16() and width(network) >= GAIN_WIDTH
+    return "bfloat16" if gains else "float32"
+
+
+def width(network: nn.Module) -> int:
+    """Return the shorter side of the largest matrix product: the width, for every network of this project."""
+    return max((min(parameter.shape) for parameter in network.parameters() if parameter.ndim == 2), default=0)
+
+
+def _cpu_multiplies_bfloat16() -> bool:
+    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # PyTorch before 2.12 cannot say
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 
 def autocast(name: Name, device: torch.device) -> Callable[[], AbstractContextManager[Any]]:

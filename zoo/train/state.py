@@ -163,6 +163,12 @@ class RunFolder:
             raise
         sync_folder(self.training)
 
+    def clear_if_unused(self) -> None:
+        """Leave nothing behind that would stand in the way of another try, if no state was ever saved."""
+        if not self._names():
+            for name in OURS:
+                remove(self.out / name)
+
     def tidy(self) -> None:
         """Delete leftovers of cut-off saves and all but the newest states."""
         for path in self.training.glob("*.tmp"):
