@@ -44,7 +44,7 @@ class Document:
         for block in self._range():
             buffer += block
             while len(buffer) > PIECE:
-                cut = _place_to_cut(buffer[:PIECE])
+                cut = _place_to_cut(buffer, PIECE)
                 yield buffer[:cut].decode()
                 del buffer[:cut]
         if buffer:
@@ -187,20 +187,21 @@ def _refuse_binary(path: Path, block: bytes, encoding: str) -> None:
         raise ZooError(f"{path}: looks binary (many NUL bytes), expected text")
 
 
-def _place_to_cut(buffer: bytearray) -> int:
-    """Return where to cut: after a newline between two lines, else before a space, else between two characters.
+def _place_to_cut(buffer: bytearray, limit: int) -> int:
+    """Return where to cut, at most ``limit``: after a newline between two lines, else before a space, else between two
+    characters. ``buffer`` is longer than ``limit``.
 
     A cut between lines leaves the ids of every tokenizer here as they would be without it.
     """
-    end = len(buffer) - 1
+    end = limit - 1
     while (newline := buffer.rfind(b"\n", 1, end)) > 0:
         if not buffer[newline - 1 : newline].isspace() and not buffer[newline + 1 : newline + 2].isspace():
             return newline + 1
         end = newline
-    space = buffer.rfind(b" ", 1)
+    space = buffer.rfind(b" ", 1, limit)
     if space > 0:
         return space
-    cut = len(buffer) - 1
+    cut = limit
     while buffer[cut] & 0xC0 == 0x80:
         cut -= 1
     return cut

@@ -21,7 +21,8 @@ from zoo.data.text import bits_per_byte, check_fraction, check_modality, locate,
 from zoo.errors import ZooError
 from zoo.tokenizers.base import Modality, Tokenizer
 
-FIRST_TITLE = "THE FOX AND THE GRAPES"
+FIRST = re.compile(r"^(## +)?THE FOX AND THE GRAPES\n\n", re.MULTILINE)
+AFTER_LAST = re.compile(r"^(## +)?ILLUSTRATIONS\n\n", re.MULTILINE)
 BAR = "| "
 """Stands before a story, as often as a window has words: what to begin from when a new story is to be told."""
 
@@ -64,13 +65,13 @@ class Fables:
 def prepare(text: str, bars: int) -> str:
     """Return stories as words, punctuation marks and bars between single blanks, all lower case.
 
-    What stands before the first fable (title page, contents) is left out. Two blanks in a row, which is what ends a
-    title or a paragraph, become a full stop.
+    The title page and the list of illustrations are left out. Two blanks in a row, which is what ends a title or a
+    paragraph, become a full stop.
     """
-    start = text.find(FIRST_TITLE)
-    if start >= 0:
-        text = text[text.rfind("\n", 0, start) + 1 :]
-    text = re.sub(r"^## +(.*)$", r"\n\n\n\n\n\1\n", text.replace("\r\n", "\n"), flags=re.MULTILINE)
+    text = text.replace("\r\n", "\n")
+    first, last = FIRST.search(text), AFTER_LAST.search(text)
+    text = text[first.start() if first else 0 : last.start() if last else len(text)]
+    text = re.sub(r"^## +(.*)$", r"\n\n\n\n\n\1\n", text, flags=re.MULTILINE)
     stories = re.split(r"\n{5,}", text.lower().strip("\n"))
     text = "".join(BAR * bars + re.sub(r"  +", ". ", story.replace("\n", " ").strip()) + " " for story in stories)
     text = re.sub(r'([!"#$%&()*+,\-./:;<=>?@\[\\\]^_`{|}~])', r" \1 ", text.replace("..", "."))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import zipfile
 from collections.abc import Sequence
@@ -65,15 +66,19 @@ def read_image(path: Path) -> Image:
     Raises:
         ZooError: not an image, damaged, or larger than ``MAX_PIXELS``.
     """
+    with open_bytes(path) as stream:
+        data = io.BytesIO(stream.read())
     try:
-        with open_bytes(path) as stream, Pillow.open(stream) as image:
+        with Pillow.open(data) as image:
             if math.prod(image.size) > MAX_PIXELS:
                 width, height = image.size
                 raise ZooError(
                     f"{path}: {width} x {height} pixels are too many (limit {MAX_PIXELS:,}); make it smaller"
                 )
             return _to_array(ImageOps.exif_transpose(image))
-    except (UnidentifiedImageError, Pillow.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
+    except UnidentifiedImageError:
+        raise ZooError(f"{path}: not a readable image (unknown format)") from None
+    except (Pillow.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
         if isinstance(error, ZooError):
             raise
         raise ZooError(f"{path}: not a readable image ({' '.join(str(error).split())})") from None
