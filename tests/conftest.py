@@ -12,7 +12,12 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 from collections.abc import Callable
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# The same examples every time, and no failure because a machine is busy.
+hypothesis.settings.register_profile("zoo", deadline=None, derandomize=True, print_blob=False)
+hypothesis.settings.load_profile("zoo")
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
