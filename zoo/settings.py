@@ -99,7 +99,8 @@ def _build_union(choices: tuple[Any, ...], value: object, where: str, from_text:
     if type(None) in choices and (value is None or (from_text and value in ("null", "none"))):
         return None
     choices = tuple(choice for choice in choices if choice is not type(None))
-    classes = {tag(choice): choice for choice in choices if dataclasses.is_dataclass(choice)}
+    settings = (cast(type, choice) for choice in choices if dataclasses.is_dataclass(choice))
+    classes = {tag(kind): kind for kind in settings}
     if classes and isinstance(value, tuple(classes.values())):
         return value
     named = value if isinstance(value, str) else value.get("type") if isinstance(value, Mapping) else None
