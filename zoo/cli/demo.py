@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 import time
 from collections.abc import Iterable
@@ -146,8 +147,8 @@ def _next(folder: Path, shown: Path) -> str:
             bold("What next?", sys.stderr),
             columns(
                 [
-                    (f'zoo generate {folder} prompt="The"', "let it go on from words of yours"),
-                    (f"zoo generate {folder} show=probabilities", "see what it weighs at each step"),
+                    (f'zoo generate {shlex.quote(str(folder))} prompt="The"', "let it go on from words of yours"),
+                    (f"zoo generate {shlex.quote(str(folder))} show=probabilities", "see what it weighs at each step"),
                     ("zoo train text/file data.path=FILE", "a model of a text of yours"),
                     ("zoo compare text/topics tokenizer=byte,char,bpe", "what a tokenizer changes"),
                     ("zoo list", "everything else"),

@@ -33,7 +33,7 @@ def overview(verbs: Mapping[str, str]) -> str:
     """
     return "\n".join(
         [
-            "zoo: one transformer, pluggable tokenizers; text from raw file to generated words.",
+            "zoo: one transformer, and tokenizers that plug in. Train it, let it write.",
             "",
             f"{bold('Usage')}   zoo VERB [TARGET...] [key=value...]",
             "",

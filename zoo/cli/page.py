@@ -18,7 +18,8 @@ h1 { font-size: 1.6rem; margin: 0; } h2 { font-size: 1.1rem; margin: 2.2rem 0 .6
 table { border-collapse: collapse; width: 100%; } td { border-top: 1px solid var(--line); padding: .35rem 0; }
 td:last-child { text-align: right; font-variant-numeric: tabular-nums; }
 pre { background: var(--card); border: 1px solid var(--line); border-radius: .5rem; padding: .9rem 1rem;
-  margin: .7rem 0;  white-space: pre-wrap; overflow-wrap: anywhere; font: 14px/1.5 ui-monospace, monospace; unicode-bidi: isolate; }
+  margin: .7rem 0; white-space: pre-wrap; overflow-wrap: anywhere;
+  font: 14px/1.5 ui-monospace, monospace; unicode-bidi: isolate; }
 svg { width: 100%; height: auto; } svg text { fill: var(--soft); font: 12px system-ui, sans-serif; }
 """
 WIDTH, HEIGHT, LEFT, BOTTOM, TOP = 720, 280, 44, 34, 12

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,9 +108,8 @@ def _goodbye(prepared: Prepared, result: TrainResult) -> str:
     """Return what was reached, and what to do next."""
     run = prepared.run
     # A name is shorter than its folder where both find the same checkpoint.
-    target = run.out.name if run.out.parent == Path("checkpoints") else str(run.out)
-    quoted = run.recipe.prompt.replace('"', '\\"')
-    prompt = f' prompt="{quoted}"' if run.recipe.prompt else ""
+    target = shlex.quote(run.out.name if run.out.parent == Path("checkpoints") else str(run.out))
+    prompt = f" prompt={shlex.quote(run.recipe.prompt)}" if run.recipe.prompt else ""
     return "\n".join(
         [
             "",

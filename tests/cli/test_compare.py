@@ -1,0 +1,45 @@
+"""``zoo compare``: a row per tokenizer, in units that survive the swap."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.cli.conftest import Zoo
+from zoo.cli.compare import show
+
+WORDS = ("compare", "text/file", "size=tiny", "train.steps=3", "train.evaluate_every=0", "threads=1")
+
+
+def test_rows_per_tokenizer(zoo: Zoo, text_file: Path) -> None:
+    done = zoo(*WORDS, f"data.path={text_file}", "tokenizer=byte,char", "train.log_every=1", "out=both", "--json")
+    assert done.code == 0, done.err
+    rows = done.document["rows"]
+    assert [row["tokenizer"] for row in rows] == ["byte", "char"]
+    for row in rows:
+        assert {"metrics", "tokens_per_second", "seconds", "sample"} <= row.keys()
+        assert row["tokens_per_second"] > 0
+        assert abs(row["metrics"]["bits_per_byte"] - row["metrics"]["loss"] / 0.6931) < 0.2 * row["metrics"]["loss"]
+    assert rows[0]["vocabulary"] == 257
+    assert Path("both/char/model.safetensors").is_file()
+    again = zoo(*WORDS, f"data.path={text_file}", "tokenizer=byte,char", "out=both", "resume=true", "--json")
+    assert [row["metrics"] for row in again.document["rows"]] == [row["metrics"] for row in rows]
+
+
+def test_all_tokenizers_are_checked_before_the_first_run(zoo: Zoo, text_file: Path) -> None:
+    done = zoo(*WORDS, f"data.path={text_file}", "tokenizer=byte,chr")
+    assert done.code == 2
+    assert "unknown tokenizer 'chr'; did you mean 'char'?" in done.err
+    assert list(Path().iterdir()) == []
+
+
+def test_the_table_ranks_by_bits_per_byte_and_marks_lossy_ones() -> None:
+    def row(name: str, bits: float, **more: bool) -> dict[str, object]:
+        metrics = {"loss": 1.0, "bits_per_byte": bits, **more}
+        facts = {"vocabulary": 9, "parameters": 10, "tokens_per_second": 5.0, "seconds": 1.0, "sample": f"{name} text"}
+        return {"tokenizer": name, "metrics": metrics, **facts}
+
+    lines = show([row("byte", 2.5), row("word", 2.25, lossless=False)]).splitlines()
+    assert lines[0].split() == ["tokenizer", "ids", "parameters", "bits/byte", "nats/token", "tokens/s", "seconds"]
+    assert lines[1].split()[:4] == ["word", "9", "10", "2.250*"]
+    assert lines[2].split()[:4] == ["byte", "9", "10", "2.500"]
+    assert lines[3].startswith("* this tokenizer drops part of the text")

@@ -1,0 +1,67 @@
+"""``zoo demo`` and its page."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+from tests.cli.conftest import Zoo
+from zoo.cli.page import curve, page
+
+HOSTILE = "<script>alert(1)</script></pre></textarea>\"'&amp; \u202e <img src=x onerror=alert(1)>"
+
+
+class Tags(HTMLParser):
+    """Collects the tags and their attributes."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+
+
+def test_the_demo_trains_writes_and_shows(zoo: Zoo) -> None:
+    words = ("demo", "size=tiny", "threads=1", "out=there")
+    done = zoo(*words)
+    assert done.code == 0, done.err
+    for prompt in ("The for statement", "A class definition", "If an exception"):
+        assert f"\n{prompt}" in done.out
+    assert "zoo generate there/text" in done.err
+    text = Path("there/index.html").read_text()
+    assert "<polyline" in text
+    assert "<b>The for statement</b>" in text
+    document = zoo(*words, "--json").document  # goes on with the finished run: only the samples are drawn again
+    assert document["step"] == 60
+    assert document["page"] == "there/index.html"
+    assert [sample["index"] for sample in document["samples"]] == [0, 1, 2]
+    assert all(sample["text"] in done.out for sample in document["samples"])
+
+
+def test_nothing_on_the_page_runs_or_loads() -> None:
+    log = [{"step": 1, "split": "train", "loss": 2.0}, {"step": 1, "split": "validation", "loss": 2.5}]
+    text = page(title=HOSTILE, lead=HOSTILE, facts=[(HOSTILE, HOSTILE)], log=log, samples=[(HOSTILE, HOSTILE * 2)])
+    tags = Tags(text).found
+    assert not {"script", "img", "iframe", "link", "object", "a"} & {tag for tag, _ in tags}
+    for _, attributes in tags:
+        assert not {"src", "href", "style"} & attributes.keys() or attributes.keys() == {"style"}
+        assert not any(name.startswith("on") for name in attributes)
+    assert "default-src 'none'" in text
+    assert re.search(r"https?://", text) is None
+    assert sum(tag == "pre" for tag, _ in tags) == 1
+
+
+def test_the_curve_spans_the_axes() -> None:
+    log = [
+        {"step": 10, "split": "train", "loss": 4.0},
+        {"step": 20, "split": "train", "loss": 2.0},
+        {"step": 20, "split": "validation", "loss": 3.0},
+    ]
+    drawn = curve(log)
+    assert 'points="377.0,12.0 710.0,246.0"' in drawn
+    assert 'cx="710.0" cy="129.0"' in drawn
+    assert curve([]) == '<p class="soft">no records</p>'
+    assert "nan" not in curve(log[:1])
