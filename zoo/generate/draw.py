@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -29,7 +30,7 @@ class Greedy:
     def __call__(self, logits: Tensor) -> Tensor:
         """Return ids (rows,)."""
         highest, ids = logits.max(dim=1)
-        return torch.where(highest.isfinite(), ids, IMPOSSIBLE)
+        return _checked(ids, highest)
 
     def select(self, rows: Tensor) -> None:
         """Nothing to do: rows have no state."""
@@ -64,7 +65,7 @@ class Race:
         # A NaN or +inf among the logits wins the maximum, and -inf is the maximum only if there is nothing else.
         best, ids = (logits - self._handicaps[:, self._step]).max(dim=1)
         self._step += 1
-        return torch.where(best.isfinite(), ids, IMPOSSIBLE)
+        return _checked(ids, best)
 
     def select(self, rows: Tensor) -> None:
         """Go on with these rows (int64, on the CPU) only."""
@@ -81,8 +82,9 @@ class Race:
             ]
             self._keys = torch.stack(keys).to(self._keys.device)
         steps = min(max(self.NUMBERS // (len(self._keys) * vocabulary), 1), self._keys.shape[1])
-        uniform = hashed_uniform(self._keys[:, :steps], vocabulary)
-        self._handicaps = torch.log(-torch.log1p(-uniform))  # minus a Gumbel number: ln of an exponential time
+        group = max(self.NUMBERS // (steps * vocabulary), 1)  # rows at a time, so that numbers stay in the CPU's cache
+        parts = torch.split(self._keys[:, :steps], group)
+        self._handicaps = torch.cat([log_exponential(hashed_uniform(part, vocabulary)) for part in parts])
         self._keys, self._step = self._keys[:, steps:], 0
 
 
@@ -96,6 +98,15 @@ def hashed_uniform(keys: Tensor, count: int) -> Tensor:
     bits = _mix(_mix(bits).bitwise_xor_(second))
     # Small numbers decide races: 31 bits keep them fine-grained. At 1 the time of an id would be infinite.
     return bits.bitwise_and_(0x7FFFFFFF).float().add_(0.5).mul_(2.0**-31).clamp_(max=1 - 2.0**-24)
+
+
+def log_exponential(uniform: Tensor) -> Tensor:
+    """Return ln(-ln(1 - uniform)): the logarithm of exponential times, minus a Gumbel number.
+
+    Small numbers keep their precision by a series; ``log1p`` would too, at seven times the cost of ``log``.
+    """
+    small = uniform * (uniform * (uniform / 3 + 0.5) + 1)  # relative error below 2e-8 where it is used
+    return torch.where(uniform < 1 / 256, small, -torch.log(1 - uniform)).log_()
 
 
 def _mix(bits: Tensor) -> Tensor:
@@ -120,8 +131,13 @@ class InverseCumulative:
         targets = self._numbers[self._step].to(logits.device)[:, None] * total * (1 - 1e-15)
         self._step += 1
         ids = torch.searchsorted(cumulative, targets, right=True)
-        return torch.where(total.isfinite(), ids, IMPOSSIBLE)[:, 0]
+        return _checked(ids, total)[:, 0]
 
     def select(self, rows: Tensor) -> None:
         """Go on with these rows (int64, on the CPU) only."""
         self._numbers = self._numbers[:, rows]
+
+
+def _checked(ids: Tensor, values: Tensor) -> Tensor:
+    """Return ``ids``, but IMPOSSIBLE where the values they rest on are NaN or infinite."""
+    return torch.where(values.abs() < math.inf, ids, IMPOSSIBLE)  # isfinite() takes three times as long

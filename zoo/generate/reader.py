@@ -53,13 +53,13 @@ class CachedReader:
         if self._cache is None:
             return self._first(windows, conditioning)
         slid = windows.slide()
-        if len(slid):
+        if slid is not None:
             # All but the last id, which is then read together with that of the rows that did not slide.
             fresh = self._network.new_cache(len(slid), windows.capacity)
             if int(windows.begins[slid].min()) < windows.end - 1:
                 self._fill(fresh, windows, conditioning, slid, windows.end - 1)
             self._cache.assign(slid, fresh)
-        told = windows.condition(conditioning, None, torch.tensor(windows.end - 1), 1)
+        told = windows.condition(conditioning, None, windows.end - 1, 1)
         return self._network.hidden(windows.last(), conditioning=told, cache=self._cache)
 
     def select(self, rows: Tensor) -> None:

@@ -96,14 +96,14 @@ class Sampler:
         self._remaining -= 1
         with evaluation_mode(self._network):
             logits = self._network.head(self._reader.read(self._windows, self._conditioning))[:, -1].float()
-        drawn = self._draw(transform(logits, self._windows.seen, self._transforms))
+        if self._transforms:
+            logits = transform(logits, self._windows.seen, self._transforms)
+        drawn = self._draw(logits)
         self._windows.append(drawn)
         step = Step(self._rows, drawn.cpu())
         self._check(step)
         if len(self._end_ids):
-            going_on = ~torch.isin(step.ids, self._end_ids)
-            if not bool(going_on.all()):
-                self._keep(going_on)
+            self._keep(~torch.isin(step.ids, self._end_ids))
         return step
 
     def _check(self, step: Step) -> None:
@@ -113,6 +113,8 @@ class Sampler:
 
     def _keep(self, mask: Tensor) -> None:
         """Go on with the active rows where ``mask`` (active rows,) is True."""
+        if bool(mask.all()):
+            return
         kept = mask.nonzero()[:, 0]
         self._rows = self._rows[kept]
         if self._remaining and len(kept):

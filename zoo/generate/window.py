@@ -47,10 +47,10 @@ class Windows:
         self._ids[:, self.end] = ids
         self.end += 1
 
-    def slide(self) -> Tensor:
-        """Drop the older half of every window longer than the context; return the rows (int64) that this concerns."""
+    def slide(self) -> Tensor | None:
+        """Drop the older half of every window longer than the context; return the rows (int64) concerned, if any."""
         if self.end - self._earliest <= self.context:
-            return torch.empty(0, dtype=torch.int64)
+            return None
         rows = (self.end - self.begins > self.context).nonzero()[:, 0]
         self.begins[rows] += max(self.context // 2, 1)
         self._earliest = int(self.begins.min())
@@ -75,7 +75,7 @@ class Windows:
         return self._ids[rows.to(self._ids.device)].gather(1, columns), lengths
 
     def condition(
-        self, conditioning: Conditioning | None, rows: Tensor | None, begin: Tensor, time: int
+        self, conditioning: Conditioning | None, rows: Tensor | None, begin: Tensor | int, time: int
     ) -> Conditioning | None:
         """Return what the network is told at columns ``begin`` (rows,) to ``begin + time`` of ``rows`` (None: all)."""
         if conditioning is None:
