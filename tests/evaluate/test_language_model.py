@@ -72,6 +72,8 @@ class Counter(nn.Module):
         return (self.hidden(ids),)
 
     def new_cache(self, batch: int, capacity: int | None = None) -> Seen:
+        assert capacity is not None
+        assert capacity <= self.context
         return Seen(batch)
 
 
@@ -129,7 +131,7 @@ def test_the_sum_is_exact_over_many_tokens() -> None:
 def test_problems_are_solved_greedily() -> None:
     answers = torch.tensor([[4, 5, 6], [9, 0, 1], [4, 5, 7], [1, 1, 1]])
     problems = Problems(name="count", prompts=torch.tensor([[2, 3], [7, 8], [2, 3], [0, 0]]), answers=answers)
-    easy = Problems(name="easy", prompts=torch.tensor([[1]]), answers=torch.tensor([[2]]))
+    easy = Problems(name="easy", prompts=torch.tensor([[1] * 7]), answers=torch.tensor([[2, 3]]))  # fills the context
     metrics = evaluate(Counter(), Rows([rows([[1]])], (problems, easy)), batch=3)
     assert metrics["exact_match"] == metrics["count_exact_match"] == 0.5
     assert metrics["easy_exact_match"] == 1.0
