@@ -7,6 +7,7 @@ because a file says so.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import math
@@ -176,10 +177,10 @@ def _build_scalar(kind: Any, value: object, where: str, from_text: bool) -> obje
     if kind is int and isinstance(value, int) and not isinstance(value, bool):
         return value
     if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
-        number = float(value)
-        if math.isnan(number):
+        if isinstance(value, float) and math.isnan(value):
             raise ZooError(f"{where}: must be a number, got nan")
-        return number
+        with contextlib.suppress(OverflowError):  # a whole number of more than 308 digits
+            return float(value)
     if kind is str and isinstance(value, str):
         return value
     names = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
