@@ -1,0 +1,92 @@
+"""The walk over all recipes: compose, build without memory, count, train a little, save, load, sample."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+import zoo
+from zoo.architecture import build_network, count_parameters
+from zoo.paths import recipes_folder
+from zoo.recipe import build, compose, describe, names
+from zoo.run import Run
+
+OWN_DATA = ("text/adder", "text/topics")
+"""Recipes whose data needs no network."""
+SIZES = [(name, size) for name in names() for size in (None, *describe(name)["sizes"])]
+
+
+@pytest.fixture(scope="module")
+def stories(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a text that every recipe can read: stories under titles, about 14 kB."""
+    animals = ["fox", "crow", "wolf", "lamb", "lion", "mouse", "ass", "dog"]
+    text = ""
+    for number in range(90):
+        one, other = animals[number % 8], animals[number * 3 % 7]
+        text += f"## THE {one.upper()} AND THE {other.upper()}\n\nA {one}, walking by, met a {other}. "
+        text += (
+            f"It said: What have you got? Then the {other} ran off {number} times, and the {one} was left alone.\n\n"
+        )
+    path = tmp_path_factory.mktemp("stories") / "stories.txt"
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize(("name", "size"), SIZES)
+def test_the_stated_parameters_are_the_real_ones(name: str, size: str | None) -> None:
+    recipe = build(compose(name, size=size))
+    with torch.device("meta"):
+        network = build_network(recipe.model)
+    assert recipe.parameters == count_parameters(network)
+
+
+@pytest.mark.parametrize("name", names())
+def test_a_recipe_trains_and_its_checkpoint_writes(name: str, stories: Path, tmp_path: Path) -> None:
+    overrides = {"train.steps": "3", "train.evaluate_every": "0", "train.log_every": "1"}
+    if name not in OWN_DATA:
+        overrides["data.path"] = str(stories)
+    recipe = build(compose(name, overrides, size="tiny"))
+    prepared = Run(recipe=recipe, out=tmp_path / "run", command=f"zoo train {name}", device="cpu").prepare()
+    result = prepared.train()
+    assert result.step == 3
+    assert result.metrics["loss"] > 0
+    model = zoo.load(tmp_path / "run", device="cpu")
+    assert model.parameters == prepared.parameters
+    assert torch.equal(
+        model.network.state_dict()[next(iter(model.network.state_dict()))],
+        prepared.network.state_dict()[next(iter(model.network.state_dict()))],
+    )
+    prompt = recipe.prompt if name in OWN_DATA else "A fox"
+    sample = model.generate(prompt, max_new_tokens=3, seed=1)
+    assert isinstance(sample, str)
+    assert model.generate(prompt, max_new_tokens=3, seed=1) == sample
+    stored = yaml.safe_load((tmp_path / "run" / "recipe.yaml").read_text())
+    assert build(stored).model == model.config
+
+
+@pytest.mark.parametrize("name", names())
+def test_a_recipe_says_what_it_is_in_few_lines(name: str) -> None:
+    lines = (recipes_folder() / f"{name}.yaml").read_text().splitlines()
+    assert lines[0] == "# @package _global_"
+    assert len(lines) <= 40
+    assert lines[1].startswith("# ")
+    facts = describe(name)
+    assert all(facts[key] for key in ("summary", "paper", "parameters", "tokenizer", "modality"))
+    assert "tiny" in facts["sizes"]
+    assert len(facts["summary"]) <= 40
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "parameters"),
+    [
+        ("text/adder", None, 85_680 + 10 * 48),  # minGPT's count, and the output matrix that it leaves out
+        ("text/shakespeare_char", "cpu", 795_904 + 64 * 128),  # nanoGPT says 0.80M, without positions
+        ("text/shakespeare_char", "gpu", 10_646_784 + 256 * 384),  # nanoGPT says 10.65M, without positions
+        ("text/fables_lstm", None, 1_853_901 + 4 * 256),  # Keras's count, and the second bias of PyTorch
+    ],
+)
+def test_the_papers_counts(name: str, size: str | None, parameters: int) -> None:
+    assert compose(name, size=size)["parameters"] == parameters
