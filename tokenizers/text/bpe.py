@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import ClassVar, Self
 
@@ -17,7 +17,7 @@ from zoo.tokenizers.text import merges
 from zoo.tokenizers.text.byte_level import ByteLevelTokenizer
 from zoo.tokenizers.text.check import check_text, to_tensor
 from zoo.tokenizers.text.merges import Merges
-from zoo.tokenizers.text.words import Ids, WordIds, batches, encode_with_specials
+from zoo.tokenizers.text.words import Ids, WordIds, batches, encode_with_specials, stretches
 
 END = "<|endoftext|>"
 
@@ -74,7 +74,7 @@ class BpeTokenizer(ByteLevelTokenizer):
         trainer = trainers.BpeTrainer(
             vocab_size=vocabulary - 1, initial_alphabet=list(BYTE_OF_SYMBOL), show_progress=False, special_tokens=[]
         )
-        trained.train_from_iterator(_stretches(samples), trainer)
+        trained.train_from_iterator(stretches(WORDS, samples), trainer)
         ranks = merges.ranks_of(trained)
         symbols = dict.fromkeys([*BYTE_OF_SYMBOL, *(left + right for left, right in ranks), END])  # a+aa is aa+a
         return cls(Merges(ids={symbol: index for index, symbol in enumerate(symbols)}, ranks=ranks))
@@ -115,10 +115,3 @@ def _bytes(symbol: str) -> bytes:
     if all(character in BYTE_OF_SYMBOL for character in symbol):
         return bytes(BYTE_OF_SYMBOL[character] for character in symbol)
     return symbol.encode()  # a special token's name
-
-
-def _stretches(samples: Iterable[str]) -> Iterator[str]:
-    """Cut samples between words, because the library's memory is a hundred times the length of a text."""
-    for sample in samples:
-        for words in batches(WORDS, check_text(sample)):
-            yield "".join(words)

@@ -112,7 +112,8 @@ class EnglishWords(NormalWords):
             |jan|feb|mar|apr|aug|sept?|oct|nov|dec)\.(?!\w)
         | (?:[a-z]\.)+(?!\w)                                             # u.s.a., e.g., an initial
         | (?:n't|'(?:s|m|re|ve|ll|d))(?!\w)                              # contractions
-        | (?:(?!n't(?!\w))[^\W_])+ (?:(?!'(?:s|m|re|ve|ll|d)(?!\w))['.@](?:(?!n't(?!\w))[^\W_])+)*
+        | (?=[^\W_]++'t(?!\w)) [^\W_]+? (?=n't(?!\w))                    # what n't follows
+        | [^\W_]+ (?:(?!'(?:s|m|re|ve|ll|d)(?!\w)) ['.@] [^\W_]+){0,99}  # a limit, because each round costs memory
         | \.{2,} | '' | -+ | ~+ | \++ | /+ | \\+ | \|+                    # runs that stay whole
         | .
         """,

@@ -38,7 +38,7 @@ class Splitting:
 
 
 SPLITTINGS: dict[Split, Splitting] = {
-    "words": Splitting(pattern=regex.compile(r" ?\w+(?:['’]\w+)*| ?[^\w\s]|\s"), blank=""),
+    "words": Splitting(pattern=regex.compile(r" ?\w+(?:['’]\w+){0,99}| ?[^\w\s]|\s"), blank=""),
     "spaces": Splitting(pattern=regex.compile(r"\S+|\s+"), blank=" "),
 }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -14,10 +14,10 @@ from torch import Tensor
 from zoo.errors import ZooError
 from zoo.tokenizers import folder as folders
 from zoo.tokenizers.base import TokenSpec
-from zoo.tokenizers.text.check import check_text, check_vocabulary
+from zoo.tokenizers.text.check import check_vocabulary
 from zoo.tokenizers.text.normal_words import BertWords
 from zoo.tokenizers.text.pieces import Piece, PieceTokenizer, read_as
-from zoo.tokenizers.text.words import Ids, batches, encode_with_specials
+from zoo.tokenizers.text.words import Ids, encode_with_specials, stretches
 
 SPECIALS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 INSIDE = "##"
@@ -81,7 +81,7 @@ class WordpieceTokenizer(PieceTokenizer):
         trainer = trainers.WordPieceTrainer(
             vocab_size=vocabulary, special_tokens=list(SPECIALS), continuing_subword_prefix=INSIDE, show_progress=False
         )
-        trained.train_from_iterator(_stretches(samples), trainer)
+        trained.train_from_iterator(stretches(BertWords.pattern, samples), trainer)
         ids = trained.get_vocab()
         return cls(sorted(ids, key=ids.__getitem__), lowercase=lowercase)
 
@@ -142,10 +142,3 @@ def _read_pieces(path: Path) -> list[str]:
             check_vocabulary(ids)
             return sorted(ids, key=ids.__getitem__)
     raise ZooError("tokenizer.json holds no WordPiece model")
-
-
-def _stretches(samples: Iterable[str]) -> Iterator[str]:
-    """Cut samples between words, because the library's memory is a hundred times the length of a text."""
-    for sample in samples:
-        for runs in batches(BertWords.pattern, check_text(sample)):
-            yield "".join(runs)

@@ -19,6 +19,9 @@ from zoo.tokenizers.text.check import check_text, to_tensor
 STRIDE = 1 << 16
 """Characters looked at in one go."""
 
+LONGEST_TRAINED = 256
+"""Characters of a word that training looks at as one."""
+
 LOOKAHEAD = 3
 """Characters after the start of a word, at most, that decide which alternative of a pattern it is (``'ll``)."""
 
@@ -40,6 +43,20 @@ def batches(pattern: regex.Pattern[str], text: str) -> Iterator[list[str]]:
         start += covered
         stride = STRIDE if covered else 2 * stride  # one word may be longer than any stretch
         yield words
+
+
+def stretches(pattern: regex.Pattern[str], samples: Iterable[str]) -> Iterator[str]:
+    """Cut samples between words for training: the tokenizers library needs a hundred times the memory of one text.
+
+    Words longer than ``LONGEST_TRAINED`` are cut too, because each merge reads every word that it is in to the end.
+    """
+    for sample in samples:
+        for words in batches(pattern, check_text(sample)):
+            if max(map(len, words), default=0) <= LONGEST_TRAINED:
+                yield "".join(words)
+            else:
+                for word in words:
+                    yield from (word[start : start + LONGEST_TRAINED] for start in range(0, len(word), LONGEST_TRAINED))
 
 
 Ids = tuple[int, ...] | NDArray[np.int32]
