@@ -160,9 +160,9 @@ def test_seeds_count_equal_prompts() -> None:
 def test_frequencies_follow_temperature_and_filters() -> None:
     network = FunctionNetwork(constant([math.log(p) for p in (0.4, 0.3, 0.2, 0.1)]), 4, 8)
     settings = SamplingSettings(max_new_tokens=1, temperature=0.5, top_k=3)
-    drawn = torch.cat(generate_ids(network, prompts(*[[0]] * 4000), settings))
+    drawn = torch.cat(generate_ids(network, prompts(*[[0]] * 2000), settings))
     expected = torch.tensor([0.16, 0.09, 0.04, 0.0]) / 0.29
-    assert ((torch.bincount(drawn, minlength=4) / 4000 - expected).abs() < 0.03).all()
+    assert ((torch.bincount(drawn, minlength=4) / 2000 - expected).abs() < 0.03).all()
     torch.testing.assert_close(next_probabilities(network, torch.tensor([0]), settings), expected)
 
 
