@@ -59,7 +59,7 @@ def test_plain_values_and_back() -> None:
 
 
 def test_a_bare_name_takes_the_defaults() -> None:
-    drawing = build(Drawing, {"title": "a", "shapes": ["circle", {"type": "rms_box", "sides": [4, 5]}]})
+    drawing: Drawing = build(Drawing, {"title": "a", "shapes": ["circle", {"type": "rms_box", "sides": [4, 5]}]})
     assert drawing.shapes == (Circle(), RMSBox(sides=(4, 5)))
 
 
