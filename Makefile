@@ -5,6 +5,7 @@ JOBS ?= 2
 
 bin := $(VENV)/bin
 python := $(bin)/python
+pip_flags := --disable-pip-version-check $(if $(CI),--quiet)
 
 .PHONY: demo test check test-slow format clean help
 .DEFAULT_GOAL := help
@@ -48,10 +49,10 @@ $(VENV)/python.stamp:
 
 $(VENV)/zoo.stamp: $(VENV)/python.stamp pyproject.toml
 	@echo "installing zoo and PyTorch into $(VENV): once, a few minutes"
-	$(python) -m pip install --disable-pip-version-check --quiet --editable .
+	$(python) -m pip install $(pip_flags) --editable .
 	@touch $@
 
 $(VENV)/dev.stamp: $(VENV)/python.stamp pyproject.toml
 	@echo "installing zoo, PyTorch and the developers' tools into $(VENV): once, a few minutes"
-	$(python) -m pip install --disable-pip-version-check --quiet --editable '.[dev]'
+	$(python) -m pip install $(pip_flags) --editable '.[dev]'
 	@touch $@ $(VENV)/zoo.stamp
