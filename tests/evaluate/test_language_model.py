@@ -159,7 +159,7 @@ def test_it_stops_between_batches_when_asked() -> None:
         evaluate(network, Rows([rows([[1]])] * 10), batch=1, should_stop=should_stop)
     assert len(network.modes) == 2
     assert network.training
-    problems = Problems(name="many", prompts=torch.zeros((50, 1), dtype=torch.int64), answers=torch.ones((50, 1)))
+    problems = Problems(name="many", prompts=torch.zeros((500, 1), dtype=torch.int64), answers=torch.ones((500, 1)))
     asked.clear()
     with pytest.raises(EvaluationStopped):
         evaluate(network, Rows([rows([[1]])], (problems,)), batch=10, should_stop=should_stop)

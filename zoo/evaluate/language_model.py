@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from zoo.data.base import IGNORED, Problems, TokenData
+from zoo.data.base import IGNORED, Batch, Problems, TokenData
 from zoo.errors import ZooError
 from zoo.network import Network
 
@@ -82,15 +82,22 @@ class _Run:
         for host_rows in data.held_out(size):
             self.poll()
             rows = host_rows.to(self.device)
-            with self.autocast():
-                logits = self.network(rows.ids, lengths=rows.lengths, conditioning=rows.conditioning)
             wanted = rows.targets != IGNORED
-            targets, logits = rows.targets[wanted], logits[wanted]
+            targets = rows.targets[wanted]
+            with self.autocast():
+                logits = self.logits(rows, wanted)
             losses = nn.functional.cross_entropy(logits.float(), targets, reduction="none")
             nats += losses.double().sum().cpu()
             correct += int((logits.argmax(-1) == targets).sum())
             tokens += len(targets)
         return float(nats), correct, tokens
+
+    def logits(self, rows: Batch, wanted: Tensor) -> Tensor:
+        """Return the logits of the wanted positions, (wanted, vocabulary)."""
+        if wanted.all():
+            return self.network(rows.ids, lengths=rows.lengths, conditioning=rows.conditioning).flatten(0, 1)
+        hidden = self.network.hidden(rows.ids, lengths=rows.lengths, conditioning=rows.conditioning)
+        return self.network.head(hidden[wanted][None])[0]  # the vocabulary is dear: only where something is predicted
 
     def solve(self, problems: Problems, size: int) -> float:
         """Return the part of the problems whose whole answer is the greedy continuation of the prompt."""
