@@ -159,7 +159,8 @@ def choose(found: Found, *kinds: Kind) -> tuple[DataFile, ...]:
             return files
     wanted = " or ".join(KINDS[kind] for kind in kinds)
     there = sorted({file.suffix or file.name for file in found.files})
-    hint = f"; name them with a glob such as '*{there[0]}'" if "text" in kinds else ""
+    unheard = next((file.suffix for file in found.files if file.kind is None and file.suffix), None)
+    hint = f"; name them with a glob such as '*{unheard}'" if unheard and "text" in kinds else ""
     raise ZooError(f"{found.path}: no {wanted} there, only {', '.join(there[:5])}{hint}")
 
 
