@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -44,9 +45,9 @@ class CountingData(TokenData):
         return Batch(ids=ids[:, :-1], targets=ids[:, 1:], indices=starts)
 
 
-def network(seed: int = 0) -> nn.Module:
+def network(seed: int = 0, *, dropout: float = CONFIG.dropout) -> nn.Module:
     torch.manual_seed(seed)
-    return build_network(CONFIG)
+    return build_network(dataclasses.replace(CONFIG, dropout=dropout))
 
 
 def settings(**changes: Any) -> TrainSettings:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import os
 from collections.abc import Callable, Mapping
@@ -30,16 +32,13 @@ class Log:
             os.truncate(self.path, position)
 
     def position(self) -> int:
-        """Return the number of bytes written so far, after making them durable."""
+        """Return the number of bytes written so far, after making them durable where that is possible."""
         try:
-            descriptor = os.open(self.path, os.O_RDWR)
+            with self.path.open("rb") as file, contextlib.suppress(OSError):
+                os.fsync(file.fileno())
+            return self.path.stat().st_size
         except OSError:
             return 0
-        try:
-            os.fsync(descriptor)
-            return os.fstat(descriptor).st_size
-        finally:
-            os.close(descriptor)
 
     def add(self, record: Mapping[str, Any]) -> None:
         """Append ``record`` as one line."""
@@ -71,11 +70,12 @@ def _append(path: Path, line: bytes) -> None:
         try:
             written = os.write(descriptor, line)
         except OSError:
-            os.ftruncate(descriptor, before)
+            with contextlib.suppress(OSError):
+                os.ftruncate(descriptor, before)
             raise
         if written < len(line):
             os.ftruncate(descriptor, before)
-            raise OSError(28, "No space left on device")
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     finally:
         os.close(descriptor)
 

@@ -127,12 +127,12 @@ class Bar:
 
     def on_evaluation(self, step: int, metrics: Mapping[str, Any]) -> None:
         self.progress.update(self._task, held_out=f"held-out {metrics['loss']:.3f}")
-        self.console.print(f"step {step}  held-out: {describe(metrics)}", highlight=False)
+        self.console.print(f"step {step}  held-out: {describe(metrics)}", highlight=False, soft_wrap=True)
 
     def on_save(self, step: int) -> None: ...
 
     def note(self, text: str) -> None:
-        self.console.print(text, highlight=False, markup=False)
+        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def on_end(self) -> None:
         self.progress.stop()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +30,8 @@ class AdamW:
         weight_decay: per step and unit of learning rate; gains and biases (vectors) are spared.
         eps: added to the root of the square.
     """
+
+    settings_name: ClassVar[str] = "adamw"
 
     betas: tuple[float, float] = (0.9, 0.99)
     weight_decay: float = 0.1

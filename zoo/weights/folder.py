@@ -149,14 +149,23 @@ def publish(folder: Path, contents: Contents, put_weights: Callable[[Path], str]
         write_file(stage / "recipe.yaml", [dump_yaml(contents.recipe)])
         write_file(stage / "card.yaml", [dump_yaml(card)])
         write_manifest(stage, known)
-        for name in sorted(files_below(stage), key=lambda name: name == MANIFEST):
-            (folder / name).parent.mkdir(exist_ok=True)
-            os.replace(stage / name, folder / name)
-            if name.startswith("tokenizer/"):
-                sync_folder(folder / "tokenizer")
-        sync_folder(folder)
+        _move(stage, folder)
     finally:
         remove(stage)
+
+
+def _move(stage: Path, folder: Path) -> None:
+    """Rename the files of a complete checkpoint into ``folder``, drop those of another tokenizer, the manifest last."""
+    names = files_below(stage)
+    for name in sorted(names, key=lambda name: name == MANIFEST):
+        if name == MANIFEST:
+            for old in set(files_below(folder / "tokenizer")) - {Path(new).name for new in names if "/" in new}:
+                remove(folder / "tokenizer" / old)
+        (folder / name).parent.mkdir(exist_ok=True)
+        os.replace(stage / name, folder / name)
+    if (folder / "tokenizer").is_dir():
+        sync_folder(folder / "tokenizer")
+    sync_folder(folder)
 
 
 def read(folder: Path) -> Checkpoint:

@@ -1,0 +1,105 @@
+"""AdamW and Muon: which weights they move how, and their state by name."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from tests.train import small
+from zoo.architecture import build_network
+from zoo.errors import ZooError
+from zoo.recurrent import RecurrentConfig
+from zoo.train.optimizer import AdamW, Muon, Optimizer, hidden_matrices
+
+
+def gradients(network: nn.Module, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    for parameter in network.parameters():
+        parameter.grad = torch.randn(parameter.shape, generator=generator)
+
+
+def test_adamw_is_the_textbook_update_with_decay_on_matrices_only() -> None:
+    network = small.network()
+    before = {name: parameter.detach().clone() for name, parameter in network.named_parameters()}
+    optimizer = AdamW(betas=(0.9, 0.99), weight_decay=0.5, eps=1e-8).build(network)
+    gradients(network, 0)
+    optimizer.step(0.01)
+    for name, parameter in network.named_parameters():
+        assert parameter.grad is not None
+        decayed = before[name] * (1 - 0.01 * 0.5) if parameter.ndim == 2 else before[name]
+        # After one step both running means are the gradient's own, so that the update is its sign.
+        torch.testing.assert_close(parameter.detach(), decayed - 0.01 * parameter.grad.sign(), atol=1e-6, rtol=1e-5)
+
+
+def test_muon_moves_hidden_matrices_orthogonally_and_the_rest_as_adamw() -> None:
+    network, twin = small.network(), small.network()
+    gradients(network, 0)
+    gradients(twin, 0)
+    before = {name: parameter.detach().clone() for name, parameter in network.named_parameters()}
+    Muon(weight_decay=0.0).build(network).step(0.01)
+    AdamW(weight_decay=0.0).build(twin).step(0.01)
+    hidden = hidden_matrices(network)
+    adamw = dict(twin.named_parameters())
+    for name, parameter in network.named_parameters():
+        if name not in hidden:
+            assert torch.equal(parameter, adamw[name])
+            continue
+        values = torch.linalg.svdvals((before[name] - parameter).detach()) / (0.01 * 0.2 * max(parameter.shape) ** 0.5)
+        assert 0.5 < values.min() <= values.max() < 1.3  # five Newton-Schulz iterations bring all of them near 1
+    assert len(hidden) == 4
+
+
+def test_hidden_matrices_leave_out_embeddings_and_the_output() -> None:
+    torch.manual_seed(0)
+    config = RecurrentConfig(vocabulary=7, context=5, embedding_width=6, width=8, depth=2)
+    names = hidden_matrices(build_network(config))
+    assert len(names) == 4
+    assert all("layers" in name for name in names)
+    assert hidden_matrices(small.network()) == {
+        f"blocks.0.{part}.weight"
+        for part in ("attention.input", "attention.output", "feedforward.input", "feedforward.output")
+    }
+
+
+@pytest.mark.parametrize("settings", [AdamW(), Muon()])
+def test_state_goes_over_to_another_optimizer_exactly(settings: AdamW | Muon) -> None:
+    network, twin = small.network(), small.network(1)
+    optimizer = settings.build(network)
+    for seed in range(3):
+        gradients(network, seed)
+        optimizer.step(0.01)
+    other = settings.build(twin)
+    other.load({name: tensor.clone() for name, tensor in optimizer.state().items()})
+    twin.load_state_dict(network.state_dict())
+    for seed in (7, 8):
+        gradients(network, seed)
+        gradients(twin, seed)
+        optimizer.step(0.02)
+        other.step(0.02)
+    assert all(torch.equal(a, b) for a, b in zip(network.parameters(), twin.parameters(), strict=True))
+
+
+def test_foreign_state_and_hopeless_networks_are_refused() -> None:
+    optimizer = AdamW().build(small.network())
+    with pytest.raises(ZooError, match="another network or optimizer"):
+        optimizer.load({"nothing/exp_avg": torch.zeros(1)})
+    with pytest.raises(ZooError, match="no hidden matrices"):
+        Muon().build(nn.Embedding(3, 4))
+    with pytest.raises(ZooError, match="no trainable"):
+        AdamW().build(small.network().requires_grad_(False))
+    with pytest.raises(ZooError, match="betas"):
+        AdamW(betas=(0.9, 1.0))
+    assert isinstance(optimizer, Optimizer)
+
+
+def test_parameters_without_a_gradient_are_left_alone() -> None:
+    network = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+    optimizer = AdamW().build(network)
+    network[0](torch.ones(1, 2)).sum().backward()
+    before = network[1].weight.detach().clone()
+    optimizer.step(0.1)
+    assert torch.equal(network[1].weight, before)
+    again = AdamW().build(network)
+    again.load(optimizer.state())
+    assert set(again.state()) == set(optimizer.state())
