@@ -488,9 +488,21 @@ def load(name_or_path: str | Path, *, device: str = "auto", dtype: str = "float3
     tokenizer = checkpoint.tokenizer()
     where = str(checkpoint.folder / "config.json")
     config: NetworkConfig = settings.build(NetworkConfig, checkpoint.config["network"], f"{where}: network")
-    with torch.device("meta"):
-        network = build_network(config)
-    network.to_empty(device="cpu")
-    load_weights(network, checkpoint.tensors(), checkpoint.folder)
+    network = _load_network(config, checkpoint.tensors(), where)
     network.to(device=place, dtype=DTYPES[dtype])
     return Model(network, tokenizer, card=checkpoint.card, recipe=checkpoint.recipe)
+
+
+def _load_network(config: NetworkConfig, tensors: Mapping[str, Tensor], where: str) -> AnyNetwork:
+    """Return the network with its weights; memory is taken only once the settings are known to fit them."""
+    if config.depth > len(tensors):
+        raise ZooError(f"{where}: depth {config.depth} does not fit {len(tensors)} tensors; get the checkpoint again")
+    try:
+        with torch.device("meta"):
+            network = build_network(config)
+    except (TypeError, RuntimeError, OverflowError):  # sizes beyond what a tensor can have
+        raise ZooError(f"{where}: these settings make no network; get the checkpoint again") from None
+    load_weights(network, tensors, where)  # nothing is copied yet: this compares names and shapes
+    network.to_empty(device="cpu")
+    load_weights(network, tensors, where)
+    return network

@@ -76,8 +76,8 @@ class TopP:
         ordered, order = logits.sort(dim=1, descending=True, stable=True)
         probabilities = ordered.softmax(dim=1)
         before = probabilities.cumsum(dim=1) - probabilities
-        before[:, 0] = 0.0  # the most likely id always stays
         dropped = before >= self.share
+        dropped[:, 0] = False  # the most likely id always stays
         return logits.masked_fill(torch.empty_like(dropped).scatter_(1, order, dropped), -math.inf)
 
 
