@@ -162,11 +162,17 @@ def build(config: Mapping[str, Any]) -> Recipe:
     }
     for key in config:
         if key not in kinds:
-            raise ZooError(f"unknown setting '{key}'{_suggest_key(key, config)}")
+            raise ZooError(f"unknown setting '{key}'{_suggest_key(key, config, FACTS)}")
     for key in kinds:
         if key not in config:
             raise ZooError(f"missing setting '{key}'")
-    return Recipe(**{key: settings.build(kind, config[key], key) for key, kind in kinds.items()})
+    recipe = Recipe(**{key: settings.build(kind, config[key], key) for key, kind in kinds.items()})
+    if recipe.tokenizer.modality != recipe.modality:
+        raise ZooError(
+            f"tokenizer: {settings.tag(type(recipe.tokenizer))} is for {recipe.tokenizer.modality}, "
+            f"{recipe.name} makes {recipe.modality}"
+        )
+    return recipe
 
 
 def _find(name: str) -> str:
@@ -264,7 +270,7 @@ def _refuse_resolvers(value: Any, where: str) -> None:
     elif isinstance(value, list):
         for item in value:
             _refuse_resolvers(item, where)
-    elif isinstance(value, str) and re.search(r"\$\{[^}]*:", value):
+    elif isinstance(value, str) and re.search(r"\$\{[\s\w.${}]*:", value):
         raise ZooError(f"{where}: '{value}' reaches outside the recipe; only references to its own keys are allowed")
 
 

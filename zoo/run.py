@@ -21,7 +21,7 @@ from zoo.settings import build, tag, to_mapping
 from zoo.tokenizers.base import Tokenizer
 from zoo.train.loop import Trainer, TrainResult
 from zoo.train.monitor import Monitor
-from zoo.weights.folder import Contents
+from zoo.weights.folder import Contents, refuse_foreign
 from zoo.weights.folder import read as read_checkpoint
 from zoo.weights.tensors import load_weights
 
@@ -59,6 +59,7 @@ class Run:
         Raises:
             ZooError: data that cannot be had or read, parts that do not fit together, a folder that is taken.
         """
+        refuse_foreign({"out": str(self.out), "command": self.command}, "out")  # its card could not be read again
         if not (self.resume or self.overwrite) and self.out.is_dir() and any(self.out.iterdir()):
             raise ZooError(
                 f"{self.out} is not empty; add resume=true to go on with a run that is there, "

@@ -42,7 +42,7 @@ RECIPE_KEYS = (
     ("train.batch=N", "rows in one forward pass"),
     ("train.accumulation=N", "forward passes in one update"),
     ("train.learning_rate=X", "at its peak"),
-    ("train.optimizer=NAME", "adam_w or muon; its settings: train.optimizer.weight_decay=0.1"),
+    ("train.optimizer=NAME", "adamw or muon; its settings: train.optimizer.weight_decay=0.1"),
     ("train.schedule=NAME", "cosine, linear, constant or warmup_stable_decay"),
     ("train.average=X", "decay of a running average of the weights, e.g. 0.999"),
     ("train.patience=N", "stop after N evaluations without progress"),
