@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from einops import rearrange
 from torch import Tensor, nn
@@ -13,47 +11,53 @@ from zoo.network import Conditioning
 from zoo.transformer.cache import LayerCache, MemoryCache
 from zoo.transformer.patterns import Pattern, attention
 from zoo.transformer.position import Rotation
-from zoo.transformer.route import Route
-
-if TYPE_CHECKING:
-    from zoo.transformer.config import TransformerConfig
-
-Angles = tuple[Tensor, Tensor]
+from zoo.transformer.route import Call
 
 
 class SelfAttention(nn.Module):
-    """Each position attends to the positions of its own sequence that the pattern lets it see."""
+    """Each position attends to the positions of its own sequence that the pattern lets it see.
 
-    def __init__(self, config: TransformerConfig, pattern: Pattern, rotation: Rotation | None) -> None:
+    Args:
+        width: features of the residual stream.
+        heads: query heads, of ``head_width`` features each.
+        key_value_heads: heads of keys and values; divides ``heads``.
+        head_width: features of one head.
+        bias: both projections have biases.
+        dropout: probability, on attention weights and on the result.
+        pattern: which keys a query sees.
+        rotation: turns queries and keys, None if positions are not rotary.
+    """
+
+    def __init__(
+        self,
+        *,
+        width: int,
+        heads: int,
+        key_value_heads: int,
+        head_width: int,
+        bias: bool,
+        dropout: float,
+        pattern: Pattern,
+        rotation: Rotation | None,
+    ) -> None:
         super().__init__()
         self.pattern = pattern
-        self.heads = config.heads
-        self.key_value_heads = config.key_value_heads or config.heads
-        self.head_width = config.head_width
-        self.input = nn.Linear(
-            config.width, (self.heads + 2 * self.key_value_heads) * self.head_width, bias=config.bias
-        )
-        self.output = nn.Linear(self.heads * self.head_width, config.width, bias=config.bias)
+        self.heads, self.key_value_heads, self.head_width = heads, key_value_heads, head_width
+        self.input = nn.Linear(width, (heads + 2 * key_value_heads) * head_width, bias=bias)
+        self.output = nn.Linear(heads * head_width, width, bias=bias)
         self.rotation = rotation
-        self.weight_dropout = config.dropout
-        self.dropout = nn.Dropout(config.dropout)
+        self.weight_dropout = dropout
+        self.dropout = nn.Dropout(dropout)
 
-    def forward(
-        self,
-        x: Tensor,
-        route: Route,
-        angles: Angles | None,
-        conditioning: Conditioning | None,
-        cache: LayerCache | MemoryCache | None,
-    ) -> Tensor:
+    def forward(self, x: Tensor, call: Call, cache: LayerCache | MemoryCache | None) -> Tensor:
         """(batch, time, width) -> (batch, time, width)."""
         assert not isinstance(cache, MemoryCache)
         packed = rearrange(self.input(x), "b t (h d) -> b h t d", d=self.head_width)
         query, key, value = packed.split((self.heads, self.key_value_heads, self.key_value_heads), dim=1)
-        if self.rotation is not None and angles is not None:
-            query, key = self.rotation(query, angles), self.rotation(key, angles)
+        if self.rotation is not None and call.angles is not None:
+            query, key = self.rotation(query, call.angles), self.rotation(key, call.angles)
         dropout = self.weight_dropout if self.training else 0.0
-        result = route.attend(self.pattern, cache, query, key, value, dropout)
+        result = call.route.attend(self.pattern, cache, query, key, value, dropout)
         projected: Tensor = self.dropout(self.output(rearrange(result, "b h t d -> b t (h d)")))
         return projected
 
@@ -71,32 +75,33 @@ class SelfAttention(nn.Module):
 
 
 class CrossAttention(nn.Module):
-    """Each position attends to every real position of the memory."""
+    """Each position attends to every real position of the memory, of ``memory_width`` features; else as above."""
 
-    def __init__(self, config: TransformerConfig) -> None:
-        super().__init__()
-        assert config.memory_width is not None
-        self.head_width = config.head_width
-        self.key_value_heads = config.key_value_heads or config.heads
-        self.input = nn.Linear(config.width, config.heads * self.head_width, bias=config.bias)
-        self.memory_input = nn.Linear(config.memory_width, 2 * self.key_value_heads * self.head_width, bias=config.bias)
-        self.output = nn.Linear(config.heads * self.head_width, config.width, bias=config.bias)
-        self.weight_dropout = config.dropout
-        self.dropout = nn.Dropout(config.dropout)
-
-    def forward(
+    def __init__(
         self,
-        x: Tensor,
-        route: Route,
-        angles: Angles | None,
-        conditioning: Conditioning | None,
-        cache: LayerCache | MemoryCache | None,
-    ) -> Tensor:
+        *,
+        width: int,
+        heads: int,
+        key_value_heads: int,
+        head_width: int,
+        bias: bool,
+        dropout: float,
+        memory_width: int,
+    ) -> None:
+        super().__init__()
+        self.key_value_heads, self.head_width = key_value_heads, head_width
+        self.input = nn.Linear(width, heads * head_width, bias=bias)
+        self.memory_input = nn.Linear(memory_width, 2 * key_value_heads * head_width, bias=bias)
+        self.output = nn.Linear(heads * head_width, width, bias=bias)
+        self.weight_dropout = dropout
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, call: Call, cache: LayerCache | MemoryCache | None) -> Tensor:
         """(batch, time, width) -> (batch, time, width)."""
         assert not isinstance(cache, LayerCache)
         memory = MemoryCache() if cache is None else cache
         if memory.keys is None or memory.values is None:
-            memory.keys, memory.values, memory.mask = self._project(conditioning)
+            memory.keys, memory.values, memory.mask = self._project(call.conditioning)
         query = rearrange(self.input(x), "b t (h d) -> b h t d", d=self.head_width)
         dropout = self.weight_dropout if self.training else 0.0
         result = attention(query, memory.keys, memory.values, mask=memory.mask, dropout=dropout)

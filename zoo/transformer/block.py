@@ -3,57 +3,39 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
-from zoo.network import Conditioning
-from zoo.transformer.attention import Angles, Attention
+from zoo.transformer.attention import Attention
 from zoo.transformer.cache import LayerCache, MemoryCache
 from zoo.transformer.feedforward import FeedForward
-from zoo.transformer.route import Route
-
-if TYPE_CHECKING:
-    from zoo.transformer.config import TransformerConfig
+from zoo.transformer.norm import Norm
+from zoo.transformer.route import Call
 
 
 class Block(nn.Module):
     """What both orders share: the four parts."""
 
-    def __init__(self, config: TransformerConfig, attention: Attention, feedforward: FeedForward) -> None:
+    def __init__(self, width: int, norm: Norm, attention: Attention, feedforward: FeedForward) -> None:
         super().__init__()
-        self.attention_norm = config.norm.build(config.width)
+        self.attention_norm = norm.build(width)
         self.attention = attention
-        self.feedforward_norm = config.norm.build(config.width)
+        self.feedforward_norm = norm.build(width)
         self.feedforward = feedforward
 
 
 class PreNormBlock(Block):
-    def forward(
-        self,
-        x: Tensor,
-        route: Route,
-        angles: Angles | None,
-        conditioning: Conditioning | None,
-        cache: LayerCache | MemoryCache | None,
-    ) -> Tensor:
+    def forward(self, x: Tensor, call: Call, cache: LayerCache | MemoryCache | None) -> Tensor:
         """(batch, time, width) -> (batch, time, width)."""
-        x = x + self.attention(self.attention_norm(x), route, angles, conditioning, cache)
+        x = x + self.attention(self.attention_norm(x), call, cache)
         result: Tensor = x + self.feedforward(self.feedforward_norm(x))
         return result
 
 
 class PostNormBlock(Block):
-    def forward(
-        self,
-        x: Tensor,
-        route: Route,
-        angles: Angles | None,
-        conditioning: Conditioning | None,
-        cache: LayerCache | MemoryCache | None,
-    ) -> Tensor:
+    def forward(self, x: Tensor, call: Call, cache: LayerCache | MemoryCache | None) -> Tensor:
         """(batch, time, width) -> (batch, time, width)."""
-        x = self.attention_norm(x + self.attention(x, route, angles, conditioning, cache))
+        x = self.attention_norm(x + self.attention(x, call, cache))
         result: Tensor = self.feedforward_norm(x + self.feedforward(x))
         return result
 
@@ -62,18 +44,18 @@ class PostNormBlock(Block):
 class PreNorm:
     """``x + f(norm(x))`` for both halves. GPT-2 (Radford et al. 2019, section 2.3) and everything since."""
 
-    def build(self, config: TransformerConfig, attention: Attention, feedforward: FeedForward) -> Block:
+    def build(self, width: int, norm: Norm, attention: Attention, feedforward: FeedForward) -> Block:
         """Return the module."""
-        return PreNormBlock(config, attention, feedforward)
+        return PreNormBlock(width, norm, attention, feedforward)
 
 
 @dataclass(frozen=True, kw_only=True)
 class PostNorm:
     """``norm(x + f(x))`` for both halves. Vaswani et al. 2017, section 3.1; GPT-1, BERT."""
 
-    def build(self, config: TransformerConfig, attention: Attention, feedforward: FeedForward) -> Block:
+    def build(self, width: int, norm: Norm, attention: Attention, feedforward: FeedForward) -> Block:
         """Return the module."""
-        return PostNormBlock(config, attention, feedforward)
+        return PostNormBlock(width, norm, attention, feedforward)
 
 
 BlockKind = PreNorm | PostNorm

@@ -18,7 +18,7 @@ from zoo.transformer.config import TransformerConfig
 from zoo.transformer.embedding import Embedding
 from zoo.transformer.initial import Role
 from zoo.transformer.patterns import Cross
-from zoo.transformer.route import choose
+from zoo.transformer.route import Call, choose
 
 
 class Transformer(nn.Module):
@@ -42,13 +42,24 @@ class Transformer(nn.Module):
 
     def _block(self, layer: int) -> Block:
         config, pattern = self.config, self.config.pattern(layer)
+        shape = {
+            "width": config.width,
+            "heads": config.heads,
+            "key_value_heads": config.key_value_heads or config.heads,
+            "head_width": config.head_width,
+        }
         attention: Attention
         if isinstance(pattern, Cross):
-            attention = CrossAttention(config)
+            assert config.memory_width is not None  # the config has seen to it
+            attention = CrossAttention(
+                **shape, bias=config.bias, dropout=config.dropout, memory_width=config.memory_width
+            )
         else:
-            attention = SelfAttention(config, pattern, self.rotation)
+            attention = SelfAttention(
+                **shape, bias=config.bias, dropout=config.dropout, pattern=pattern, rotation=self.rotation
+            )
         feedforward = config.feedforward.build(config.width, bias=config.bias, dropout=config.dropout)
-        return config.block.build(config, attention, feedforward)
+        return config.block.build(config.width, config.norm, attention, feedforward)
 
     def layers(self) -> Iterator[Block]:
         """Yield the blocks, first to last."""
@@ -101,10 +112,11 @@ class Transformer(nn.Module):
             raise ZooError(f"a transformer's cache comes from its new_cache, got a {type(cache).__name__}")
         route = choose(ids, lengths, cache, self.context)
         angles = None if self.rotation is None else self.rotation.angles(route.positions)
+        call = Call(route=route, angles=angles, conditioning=conditioning)
         x = self.embedding(ids, route.positions, conditioning)
         for layer, block in enumerate(self.layers()):
             yield x
-            x = block(x, route, angles, conditioning, None if cache is None else cache.layers[layer])
+            x = block(x, call, None if cache is None else cache.layers[layer])
         route.finish()
         x = self.final_norm(x)
         if self.config.condition_at_output and conditioning is not None and conditioning.added is not None:

@@ -63,6 +63,8 @@ class NoPositions:
 
 
 Positions = Learned | Rotary | NoPositions
+Angles = tuple[Tensor, Tensor]
+"""Cosines and sines, each (..., 1, time, head_width)."""
 
 
 class Rotation(nn.Module):
@@ -73,14 +75,14 @@ class Rotation(nn.Module):
         self.base = base
         self.head_width = head_width
 
-    def angles(self, positions: Tensor) -> tuple[Tensor, Tensor]:
+    def angles(self, positions: Tensor) -> Angles:
         """Return cosines and sines for ``positions`` (time,) or (batch, time), each (..., 1, time, head_width)."""
         exponent = torch.arange(0, self.head_width, 2, device=positions.device, dtype=torch.float32) / self.head_width
         angle = positions[..., None].float() * self.base**-exponent
         angle = rearrange(torch.cat((angle, angle), dim=-1), "... time feature -> ... 1 time feature")
         return angle.cos(), angle.sin()
 
-    def forward(self, x: Tensor, angles: tuple[Tensor, Tensor]) -> Tensor:
+    def forward(self, x: Tensor, angles: Angles) -> Tensor:
         """Turn queries or keys (batch, heads, time, head_width)."""
         cosine, sine = angles
         first, second = x.float().chunk(2, dim=-1)

@@ -6,13 +6,16 @@ A route is chosen once a call; layers ask it for attention and never look at the
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from zoo.errors import ZooError
+from zoo.network import Conditioning
 from zoo.transformer.cache import LayerCache, TransformerCache
 from zoo.transformer.patterns import Pattern, attention
+from zoo.transformer.position import Angles
 
 
 class Route(ABC):
@@ -33,6 +36,21 @@ class Route(ABC):
     def finish(self) -> None:
         """Count the new ids as seen, after the last layer."""
         return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """What every layer of one call is told beside its input.
+
+    Attributes:
+        route: where the ids stand, and how they are attended to.
+        angles: by which queries and keys are turned, None if positions are not rotary.
+        conditioning: see ``zoo.network.Conditioning``.
+    """
+
+    route: Route
+    angles: Angles | None
+    conditioning: Conditioning | None
 
 
 class Whole(Route):
