@@ -97,7 +97,7 @@ def test_the_cache_changes_nothing(model: Model) -> None:
 
 @pytest.mark.parametrize("stop", [(), ("e",), (" t", "\n", "zy d", "qu")])
 def test_pieces_of_a_stream_join_to_the_sample(model: Model, stop: tuple[str, ...]) -> None:
-    for seed in range(6):
+    for seed in range(3):
         settings: dict[str, Any] = {"max_new_tokens": 40, "seed": seed, "stop": stop, "truncate": "left"}
         assert "".join(model.stream("The", **settings)) == model.generate("The", **settings)
 
@@ -323,10 +323,10 @@ def test_refuses(chars: Model, tmp_path: Path) -> None:
         (lambda: chars.generate(3), "expected text, got int"),
         (lambda: chars.generate("The", conditions={"artist": "x"}), "this model takes no conditions, got artist"),
         (lambda: chars.stream("The", count=2), "stream draws one sample"),
-        (lambda: chars.stream(["The"]), "stream draws one sample"),  # type: ignore[arg-type]
+        (lambda: chars.stream(["The"]), "stream draws one sample"),
         (lambda: chars.stream("The" * 9), "prompt 0 has 27 ids, more than the model's context of 16"),
         (lambda: chars.stream("The", beams=2), "beam search knows its text only at the end"),
-        (lambda: chars.draw("The", temprature=1), "unknown setting 'temprature'; did you mean 'temperature'"),  # type: ignore[call-arg]
+        (lambda: chars.draw("The", temprature=1), "unknown setting 'temprature'; did you mean 'temperature'"),
         (lambda: chars.logits(torch.tensor([[99]])), "ids: 99 is outside the model's vocabulary"),
         (lambda: chars.logits(torch.ones(1, 17, dtype=torch.int64)), "16"),
         (lambda: chars.generate_ids(ids.float()), "ids: expected int64"),

@@ -25,7 +25,8 @@ class RecurrentConfig:
 
     Attributes:
         vocabulary: number of input ids.
-        context: ids in a training window. The state itself has no limit.
+        context: ids in a training window. The state has no limit, but samplers keep to this one: a recurrent network is
+            at its best on as many ids as it was trained on.
         embedding_width: width of the id embeddings.
         width: width of every recurrent layer.
         depth: number of recurrent layers.

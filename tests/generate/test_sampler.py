@@ -20,7 +20,7 @@ from zoo.generate.draw import Greedy, InverseCumulative, Race
 from zoo.generate.logits import Allow
 from zoo.generate.sampler import Sampler, generate_ids, next_probabilities, sample_seeds
 from zoo.generate.settings import SamplingSettings
-from zoo.network import Conditioning, Network
+from zoo.network import Cache, Conditioning, Network
 from zoo.recurrent import RecurrentConfig
 from zoo.transformer.config import TransformerConfig
 from zoo.transformer.patterns import AnyPattern, Banded, Block, Column, Dense, Prefix, PreviousBlock
@@ -305,3 +305,31 @@ def test_refuses_prompts(rows: list[list[int]], message: str) -> None:
 
 def test_no_prompts_draw_nothing() -> None:
     assert generate_ids(FunctionNetwork(hashing(5), 5, 8), [], SamplingSettings(max_new_tokens=3)) == []
+
+
+class Guided(FunctionNetwork):
+    """Classifier-free guidance as a network of its own: two sets of logits go side by side until the head."""
+
+    def hidden(
+        self,
+        ids: Tensor,
+        *,
+        lengths: Tensor | None = None,
+        conditioning: Conditioning | None = None,
+        cache: Cache | None = None,
+    ) -> Tensor:
+        told = super().hidden(ids, lengths=lengths, conditioning=conditioning, cache=cache)
+        return torch.cat([told, told.flip(-1)], dim=-1)
+
+    def head(self, hidden: Tensor) -> Tensor:
+        told, untold = hidden.chunk(2, dim=-1)
+        return untold + 3 * (told - untold)
+
+
+def test_guidance_needs_no_change_of_the_loop() -> None:
+    network = Guided(hashing(5), 5, 6)
+    settings = SamplingSettings(max_new_tokens=30, temperature=0)
+    plain = FunctionNetwork(lambda window: 3 * hashing(5)(window) - 2 * hashing(5)(window).flip(-1), 5, 6)
+    assert lists(generate_ids(network, prompts([1, 2]), settings)) == lists(
+        generate_ids(plain, prompts([1, 2]), settings)
+    )
