@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from zoo.cli.terminal import bold, count, dim, put, say, table
 from zoo.cli.training import checked_recipe, downloading, read_log, train, use_threads
@@ -29,6 +29,7 @@ class Keys:
     overwrite: bool = key(False, "replace the runs in out")
     seed: int = key(0, "of the first weights, the batches, dropout and samples")
     device: str = key("auto", "auto, cpu, cuda, ...", literal=True)
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = key("auto", "of the matrix products")
     threads: int | None = key(None, "processor threads; default: PyTorch's choice")
 
 
@@ -38,6 +39,8 @@ def run(call: Call) -> dict[str, list[dict[str, Any]]]:
     own = {key: text for key, text in call.pairs.items() if key in Keys.__dataclass_fields__}
     overrides = {key: text for key, text in call.pairs.items() if key not in own}
     keys = read_keys(Keys, own)
+    if "dtype" in own:
+        overrides["train.dtype"] = keys.dtype
     recipes = _recipes(name, keys, overrides)
     use_threads(keys.threads)
     out = Path(keys.out or f"outputs/compare-{name.replace('/', '-')}")

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from zoo.cli.files import write_json, write_text
 from zoo.cli.page import page
@@ -38,6 +38,7 @@ class Keys:
     overwrite: bool = key(False, "train again although there is a model in out")
     seed: int = key(0, "of the first weights, the batches, dropout and samples")
     device: str = key("auto", "auto (the GPU if there is one), cpu, cuda, ...", literal=True)
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = key("auto", "of the matrix products")
     threads: int | None = key(None, "processor threads; default: PyTorch's choice")
 
 
@@ -46,14 +47,14 @@ def run(call: Call) -> dict[str, Any]:
     if call.targets:
         raise ZooError(f"zoo demo takes no target, got '{call.targets[0]}'; to train a recipe: zoo train RECIPE")
     keys = read_keys(Keys, call.pairs)
-    recipe = checked_recipe(RECIPE, {}, size=keys.size, also=())
+    recipe = checked_recipe(RECIPE, {"train.dtype": keys.dtype}, size=keys.size, also=())
     use_threads(keys.threads)
 
     from zoo.model import load
     from zoo.run import Run
 
     out = Path(keys.out)
-    say(f"{bold('zoo demo', sys.stderr)}: a model that has never read anything learns from Python's own help texts.")
+    say(bold("A model that has never read anything learns from Python's own help texts.", sys.stderr))
     asked = Run(
         recipe=recipe,
         out=out / "text",
@@ -65,7 +66,7 @@ def run(call: Call) -> dict[str, Any]:
     )
     prepared = asked.prepare(downloading)
     say(describe(prepared) + "\n")
-    result = train(prepared)
+    result = train(prepared, again="the same command")
     samples = _write(load(asked.out, device=keys.device), prepared, quiet=call.json)
     document = {"samples": samples}
     write_json(out / "samples.json", document)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 
@@ -45,9 +46,12 @@ def _recipes() -> list[dict[str, Any]]:
 
 
 def _tokenizers() -> list[dict[str, Any]]:
-    from zoo.tokenizers.registry import names
+    from zoo.settings import tag
+    from zoo.tokenizers.registry import TokenizerSettings, names
 
-    return [{"name": name, "modality": modality} for name, modality in names()]
+    # The first words of a class's documentation say what it is, as far as a table has room for.
+    about = {tag(kind): re.split(r"[:;.(]", kind.__doc__ or "")[0].strip() for kind in get_args(TokenizerSettings)}
+    return [{"name": name, "modality": modality, "about": about.get(name, "")} for name, modality in names()]
 
 
 def _checkpoints() -> list[dict[str, Any]]:
@@ -104,12 +108,12 @@ def _show(found: dict[str, list[dict[str, Any]]]) -> None:
             for row in found["checkpoints"]
         ]
         if rows:
-            shown.append(table(["checkpoint", "makes", "parameters", "held out", "folder"], rows, right=[2]))
+            shown.append(table(["checkpoint", "makes", "parameters", "on held-out data", "folder"], rows, right=[2]))
         else:
             shown.append(f"{bold('checkpoint')}\nnone here yet: zoo demo, or zoo train RECIPE")
     if "tokenizers" in found:
-        rows = [[row["name"], row["modality"]] for row in found["tokenizers"]]
-        shown.append(table(["tokenizer", "for"], rows))
+        rows = [[row["name"], row["modality"], row["about"]] for row in found["tokenizers"]]
+        shown.append(table(["tokenizer", "for", "what it is"], rows))
     put("\n\n".join(shown))
     if len(found) == len(KINDS):
         say("\nTrain one: zoo train RECIPE   Let one write: zoo generate CHECKPOINT   More: zoo --help")

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from zoo.recipe import Recipe
     from zoo.run import Prepared
     from zoo.train.loop import TrainResult
-    from zoo.train.monitor import Monitor
 
 
 def checked_recipe(name: str, overrides: Mapping[str, str], *, size: str | None, also: Sequence[str]) -> Recipe:
@@ -35,20 +34,20 @@ def checked_recipe(name: str, overrides: Mapping[str, str], *, size: str | None,
     return build(compose(name, overrides, size=size, also=also))
 
 
-def train(prepared: Prepared, shown: Monitor | None = None) -> TrainResult:
+def train(prepared: Prepared, *, again: str = "the same command with resume=true") -> TrainResult:
     """Train with a progress bar (lines where nobody is looking); a signal ends the program once the run is saved.
 
     Args:
         prepared: what to train.
-        shown: instead of the bar.
+        again: what goes on after a stop.
     """
     from zoo.train.loop import Interrupted
     from zoo.train.monitor import monitor
 
     try:
-        return prepared.train(shown or monitor())
+        return prepared.train(monitor())
     except Interrupted as stop:
-        say(f"zoo: stopped and saved in {prepared.run.out}; the same command with resume=true goes on")
+        say(f"zoo: stopped and saved in {prepared.run.out}; {again} goes on")
         raise SystemExit(128 + stop.signal) from None
 
 

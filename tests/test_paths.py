@@ -1,0 +1,42 @@
+"""Where things are looked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from zoo.errors import ZooError
+from zoo.paths import checkpoints, find_checkpoint, home, recipes_folder
+
+
+def test_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ZOO_HOME", "/some/where")
+    assert home() == Path("/some/where")
+    monkeypatch.delenv("ZOO_HOME")
+    monkeypatch.setenv("HOME", "/someone")
+    assert home() == Path("/someone/.cache/zoo")
+    monkeypatch.setenv("ZOO_HOME", "")
+    assert home() == Path("/someone/.cache/zoo")
+
+
+def test_recipes_folder() -> None:
+    assert (recipes_folder() / "base" / "text.yaml").is_file()
+
+
+def test_checkpoints_are_found_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, zoo_home: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    far, near, here = zoo_home / "checkpoints" / "one", tmp_path / "checkpoints" / "one", tmp_path / "one"
+    for folder, expected in ((far, far), (near, Path("checkpoints/one")), (here, Path("one"))):
+        folder.mkdir(parents=True)
+        (folder / "config.json").write_text("{}")
+        assert find_checkpoint("one") == expected
+    assert find_checkpoint(far) == far
+    assert list(checkpoints()) == [Path("checkpoints/one")]
+
+
+@pytest.mark.parametrize("name", ["", " ", "absent", "a/b"])
+def test_what_is_not_there_is_named(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ZooError, match=f"no checkpoint '{name}': no such path"):
+        find_checkpoint(name)
