@@ -88,9 +88,10 @@ def test_a_signal_saves_and_stops(tmp_path: Path, number: int, wait_for: str, si
     code = stopped_in_time(out, number, wait_for=wait_for, signals=signals, slow_save=signals > 1)
     assert code == 128 + number
     files.verify(out)
-    assert [path.name for path in (out / "training").iterdir()] == [
-        "step-00000008" if wait_for == "evaluating" else "step-00000005"
-    ] or wait_for == "training"
+    saved = [path.name for path in (out / "training").iterdir()]
+    assert len(saved) == 1
+    if wait_for == "evaluating":
+        assert saved == ["step-00000008"]
     train = small.settings(steps=12, save_every=100, evaluate_every=8)
     small.trainer(out, train, resume=True).run()
     small.trainer(tmp_path / "alone", train).run()

@@ -61,7 +61,7 @@ def test_one_update_is_the_textbook_one(tmp_path: Path) -> None:
         logits = plain(torch.cat([row.ids for row in rows]))
         loss = nn.functional.cross_entropy(logits.flatten(0, 1), torch.cat([row.targets for row in rows]).flatten())
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]  # torch has no type for it
+        loss.backward()
         nn.utils.clip_grad_norm_(plain.parameters(), 0.5)
         optimizer.step()
     for name, weight in named_weights(network).items():

@@ -92,13 +92,13 @@ def test_the_loss_scale_halves_on_overflow_and_doubles_after_2000_good_updates()
 
 
 def test_the_log_is_cut_back_to_where_a_state_was_saved(tmp_path: Path) -> None:
-    log = Log(tmp_path, position=0, warn=print, tensorboard=False)
+    log = Log(tmp_path, step=0, position=0, warn=print, tensorboard=False)
     log.add({"step": 1, "split": "train", "loss": 1.5})
     position = log.position()
     log.add({"step": 2, "split": "train", "loss": 1.25})
     with log.path.open("a") as file:
         file.write('{"step": 3, "spl')
-    Log(tmp_path, position=position, warn=print, tensorboard=False)
+    Log(tmp_path, step=0, position=position, warn=print, tensorboard=False)
     assert [json.loads(line) for line in log.path.read_text().splitlines()] == [
         {"step": 1, "split": "train", "loss": 1.5}
     ]
@@ -106,7 +106,7 @@ def test_the_log_is_cut_back_to_where_a_state_was_saved(tmp_path: Path) -> None:
 
 def test_tensorboard_curves_are_written(tmp_path: Path) -> None:
     pytest.importorskip("tensorboard")
-    log = Log(tmp_path, position=0, warn=print, tensorboard=True)
+    log = Log(tmp_path, step=0, position=0, warn=print, tensorboard=True)
     log.add({"step": 1, "split": "train", "loss": 1.5})
     log.close()
     assert list((tmp_path / "tensorboard").glob("events*"))

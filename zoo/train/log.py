@@ -18,16 +18,19 @@ class Log:
 
     Args:
         folder: the run's.
-        position: bytes to keep of what is there; later records belong to updates that will be made again.
+        step: updates that are done; curves beyond them belong to updates that will be made again.
+        position: bytes of metrics.jsonl that were written by then; the rest is dropped, too.
         warn: told once if writing fails.
         tensorboard: write curves, too.
     """
 
-    def __init__(self, folder: Path, *, position: int, warn: Callable[[str], None], tensorboard: bool) -> None:
+    def __init__(
+        self, folder: Path, *, step: int, position: int, warn: Callable[[str], None], tensorboard: bool
+    ) -> None:
         self.path = folder / "metrics.jsonl"
         self._warn = warn
         self._warned = False
-        self._curves = _curves(folder / "tensorboard") if tensorboard else None
+        self._curves = _curves(folder / "tensorboard", step) if tensorboard else None
         if self.path.exists() and self.path.stat().st_size > position:
             os.truncate(self.path, position)
 
@@ -80,9 +83,9 @@ def _append(path: Path, line: bytes) -> None:
         os.close(descriptor)
 
 
-def _curves(folder: Path) -> Any:
+def _curves(folder: Path, step: int) -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         raise ZooError("train.tensorboard=true needs TensorBoard: pip install 'tokenzoo[tensorboard]'") from None
-    return SummaryWriter(str(folder))
+    return SummaryWriter(str(folder), purge_step=step + 1)

@@ -132,7 +132,13 @@ class Trainer:
             workers=settings.workers,
         )
         stack.callback(self.feed.close)
-        self.log = Log(self.out, position=progress.log, warn=self.monitor.note, tensorboard=settings.tensorboard)
+        self.log = Log(
+            self.out,
+            step=progress.step,
+            position=progress.log,
+            warn=self.monitor.note,
+            tensorboard=settings.tensorboard,
+        )
         stack.callback(self.log.close)
         self.monitor.on_start(progress.step, settings.steps)
         stack.callback(self.monitor.on_end)
