@@ -17,8 +17,9 @@ from zoo.tokenizers import folder as folders
 from zoo.tokenizers.text.check import check_vocabulary
 from zoo.tokenizers.text.words import Ids
 
-IDS = ("vocab.json", "encoder.json", "encoder_bpe_40000.json")
-RANKS = ("merges.txt", "vocab.bpe", "vocab_40000.bpe")
+FILES = (("vocab.json", "merges.txt"), ("encoder.json", "vocab.bpe"), ("encoder_bpe_40000.json", "vocab_40000.bpe"))
+"""Names of ids and merges: Hugging Face's, GPT-2's, GPT-1's."""
+
 HEADER = "#version"
 
 WINDOW = 1 << 14
@@ -112,16 +113,13 @@ def read(folder: Path | str, *, suffix: str = "", unknown: str | None = None) ->
         ZooError: files are missing, or do not fit together.
     """
     path = Path(folder)
-    ids_file = next((path / name for name in IDS if (path / name).is_file()), None)
-    ranks_file = next((path / name for name in RANKS if (path / name).is_file()), None)
-    if ids_file is not None and ranks_file is not None:
-        ids, ranks = folders.read_json(ids_file), _ranks_of_lines(folders.read_text(ranks_file), ranks_file)
+    found = [(path / ids, path / ranks) for ids, ranks in FILES if (path / ids).is_file() and (path / ranks).is_file()]
+    if found:
+        ids, ranks = folders.read_json(found[0][0]), _ranks_of_lines(folders.read_text(found[0][1]), found[0][1])
     elif (path / "tokenizer.json").is_file():
         ids, ranks = _from_tokenizer_json(path / "tokenizer.json")
     else:
-        raise ZooError(
-            f"{path}: no byte-pair vocabulary here; expected {IDS[0]} and {RANKS[0]}, or {IDS[1]} and {RANKS[1]}"
-        )
+        raise ZooError(f"{path}: no byte-pair vocabulary here; expected {' or '.join(map(' and '.join, FILES[:2]))}")
     try:
         check_vocabulary(ids)
         return Merges(ids=ids, ranks=ranks, suffix=suffix, unknown=unknown if unknown in ids else None)

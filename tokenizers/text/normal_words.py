@@ -110,7 +110,7 @@ class EnglishWords(NormalWords):
         \s*\n\s* | \s+                                                   # one token for a run of line breaks
         | (?:mr|mrs|ms|dr|prof|rev|gen|gov|sen|rep|st|jr|sr|co|corp|inc|ltd|bros|vs|etc
             |jan|feb|mar|apr|aug|sept?|oct|nov|dec)\.(?!\w)
-        | (?:[a-z]\.)+(?!\w)                                             # u.s.a., e.g., an initial
+        | (?:[a-z]\.){1,20}+(?!\w)                                       # u.s.a., e.g., an initial
         | (?:n't|'(?:s|m|re|ve|ll|d))(?!\w)                              # contractions
         | (?=[^\W_]++'t(?!\w)) [^\W_]+? (?=n't(?!\w))                    # what n't follows
         | [^\W_]+ (?:(?!'(?:s|m|re|ve|ll|d)(?!\w)) ['.@] [^\W_]+){0,99}  # a limit, because each round costs memory

@@ -39,7 +39,7 @@ class Splitting:
 
 SPLITTINGS: dict[Split, Splitting] = {
     "words": Splitting(pattern=regex.compile(r" ?\w+(?:['’]\w+){0,99}| ?[^\w\s]|\s"), blank=""),
-    "spaces": Splitting(pattern=regex.compile(r"\S+|\s+"), blank=" "),
+    "spaces": Splitting(pattern=regex.compile(r"[^\s\x1c-\x1f]+|[\s\x1c-\x1f]+"), blank=" "),
 }
 
 

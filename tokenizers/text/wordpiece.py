@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from torch import Tensor
 
 from zoo.errors import ZooError
 from zoo.tokenizers import folder as folders
 from zoo.tokenizers.base import TokenSpec
-from zoo.tokenizers.text.check import check_vocabulary
+from zoo.tokenizers.text.check import check_text, check_vocabulary
 from zoo.tokenizers.text.normal_words import BertWords
 from zoo.tokenizers.text.pieces import Piece, PieceTokenizer, read_as
-from zoo.tokenizers.text.words import Ids, encode_with_specials, stretches
+from zoo.tokenizers.text.words import Ids, encode_with_specials
 
-SPECIALS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+UNKNOWN = "[UNK]"
+SPECIALS = ("[PAD]", UNKNOWN, "[CLS]", "[SEP]", "[MASK]")
 INSIDE = "##"
 LONGEST_WORD = 100
 """Characters; a longer word is unknown, as in BERT."""
@@ -75,13 +79,24 @@ class WordpieceTokenizer(PieceTokenizer):
     @classmethod
     def fit(cls, samples: Iterable[str], *, vocabulary: int, lowercase: bool = True) -> WordpieceTokenizer:
         """Return a tokenizer trained on ``samples``: special ids come first, then characters, then longer pieces."""
-        trained = Tokenizer(models.WordPiece(unk_token="[UNK]"))
-        trained.normalizer = normalizers.BertNormalizer(lowercase=lowercase, strip_accents=lowercase)
-        trained.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+        splitter = BertWords(lowercase=lowercase)
+        counts: Counter[str] = Counter()
+        for sample in samples:
+            for words in splitter.words(check_text(sample)):
+                counts.update(word for word in words if len(word) <= LONGEST_WORD)
+        characters, inside = _alphabet(counts, vocabulary - len(SPECIALS))
+        trained = Tokenizer(models.WordPiece(unk_token=UNKNOWN))
+        trained.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
         trainer = trainers.WordPieceTrainer(
-            vocab_size=vocabulary, special_tokens=list(SPECIALS), continuing_subword_prefix=INSIDE, show_progress=False
+            vocab_size=vocabulary,
+            # Left to itself, the library numbers ##x in the random order of a hash table, and ties fall as they like.
+            special_tokens=[*SPECIALS, *(INSIDE + character for character in inside)],
+            initial_alphabet=characters,
+            limit_alphabet=len(characters),
+            continuing_subword_prefix=INSIDE,
+            show_progress=False,
         )
-        trained.train_from_iterator(stretches(BertWords.pattern, samples), trainer)
+        trained.train_from_iterator(_repeated(counts, set(characters)), trainer)
         ids = trained.get_vocab()
         return cls(sorted(ids, key=ids.__getitem__), lowercase=lowercase)
 
@@ -123,7 +138,7 @@ class _WordPieces:
     def _model(self) -> models.WordPiece:
         return models.WordPiece(
             vocab=self._vocabulary,
-            unk_token=SPECIALS[1],
+            unk_token=UNKNOWN,
             max_input_chars_per_word=LONGEST_WORD,
             continuing_subword_prefix=INSIDE,
         )
@@ -142,3 +157,25 @@ def _read_pieces(path: Path) -> list[str]:
             check_vocabulary(ids)
             return sorted(ids, key=ids.__getitem__)
     raise ZooError("tokenizer.json holds no WordPiece model")
+
+
+def _alphabet(counts: Mapping[str, int], room: int) -> tuple[list[str], list[str]]:
+    """Return the most frequent characters that fit in ``room`` ids, and those of them that stand inside words."""
+    every: Counter[str] = Counter()
+    within: set[str] = set()
+    for word, count in counts.items():
+        within.update(word[1:])
+        for character in word:
+            every[character] += count
+    characters = sorted(every, key=lambda character: (-every[character], character))
+    ids = list(accumulate(1 + (character in within) for character in characters))
+    kept = characters[: bisect_right(ids, room)]
+    return sorted(kept), sorted(within.intersection(kept))
+
+
+def _repeated(counts: Mapping[str, int], characters: set[str]) -> Iterator[str]:
+    """Yield every word made of ``characters`` as often as it was counted."""
+    for word, count in counts.items():
+        if characters.issuperset(word):
+            for start in range(0, count, 1000):
+                yield f"{word} " * min(1000, count - start)
