@@ -43,7 +43,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             stream.reconfigure(encoding="utf-8", errors="replace")
     try:
         with _termination():
-            return _run(words)
+            code = _run(words)
+            sys.stdout.flush()  # here, where a reader that has left can still be dealt with
+            return code
     except ZooError as error:
         return _failed(str(error), 2, debug)
     except KeyboardInterrupt:
@@ -94,7 +96,6 @@ def _run(words: list[str]) -> int:
     document: Any = verb.run(call)
     if call.json:
         print(json.dumps(document, ensure_ascii=False, allow_nan=False))
-    sys.stdout.flush()
     return 0
 
 
