@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from torch import Tensor
 from zoo.tokenizers import folder as folders
 from zoo.tokenizers.base import TokenSpec
 from zoo.tokenizers.text.byte_level import ByteLevelTokenizer
-from zoo.tokenizers.text.check import check_text, to_tensor
+from zoo.tokenizers.text.check import check_ids, check_text, to_tensor
 
 
 class ByteTokenizer(ByteLevelTokenizer):
@@ -33,6 +34,11 @@ class ByteTokenizer(ByteLevelTokenizer):
     def encode(self, sample: str) -> Tensor:
         """Return the UTF-8 bytes of ``sample``, int64 (time,); a ZooError if it holds a lone surrogate."""
         return to_tensor(np.frombuffer(check_text(sample).encode("utf-8"), dtype=np.uint8))
+
+    def decode(self, ids: Tensor | Sequence[int]) -> str:
+        """Return the text of ``ids``, shape (time,); bytes that are not UTF-8 become U+FFFD."""
+        checked = check_ids(ids, len(self.pieces))
+        return checked[checked < 256].astype(np.uint8).tobytes().decode("utf-8", "replace")
 
     def save(self, folder: Path | str) -> None:
         """Write ``spec.json``; there is nothing else to write."""
