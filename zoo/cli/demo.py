@@ -148,8 +148,8 @@ def _next(folder: Path, shown: Path) -> str:
             bold("What next?", sys.stderr),
             columns(
                 [
-                    (f'zoo generate {shlex.quote(str(folder))} prompt="The"', "let it go on from words of yours"),
-                    (f"zoo generate {shlex.quote(str(folder))} show=probabilities", "see what it weighs at each step"),
+                    (f'zoo generate {shlex.quote(str(folder))} prompt="The"', "go on from your words"),
+                    (f"zoo generate {shlex.quote(str(folder))} show=probabilities", "what could come next"),
                     ("zoo train text/file data.path=FILE", "a model of a text of yours"),
                     ("zoo compare text/topics tokenizer=byte,char,bpe", "what a tokenizer changes"),
                     ("zoo list", "everything else"),
