@@ -29,7 +29,7 @@ WORDS = {
     "resolver made of names": {"train.dtype": "oc.env", "train.optimizer": "${${train.dtype}:HOME}"},
     "hydra's own settings": {"hydra.job.chdir": "true"},
     "hydra's launcher": {"hydra/launcher": "joblib"},
-    "search path": {"hydra.searchpath": "[file:///tmp]"},
+    "search path": {"hydra.searchpath": "[file:///elsewhere]"},
     "defaults": {"defaults": "[/base/text]"},
     "a recipe outside": {"tokenizer": "../../../etc/passwd"},
     "a tokenizer by class": {"tokenizer.type": "zoo.tokenizers.text.settings.Byte"},
