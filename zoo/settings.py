@@ -135,7 +135,7 @@ def _build_dataclass(kind: type, value: object, where: str, from_text: bool) -> 
         raise ZooError(f"{where}: expected type '{tag(kind)}', got {stated!r}")
     for name in given:
         if name not in known:
-            raise ZooError(f"unknown setting '{where}.{name}'{suggest(name, known)}")
+            raise ZooError(f"unknown setting '{where}.{name}'{suggest(name, [*known, 'type'])}")
     for name, (_, required) in known.items():
         if required and name not in given:
             raise ZooError(f"missing setting '{where}.{name}'")
