@@ -1,4 +1,4 @@
-"""AdamW and Muon: which weights they move how, and their state by name."""
+"""AdamW, Muon and RMSprop: which weights they move how, and their state by name."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.train import small
 from zoo.architecture import build_network
 from zoo.errors import ZooError
 from zoo.recurrent import RecurrentConfig
-from zoo.train.optimizer import AdamW, Muon, Optimizer, hidden_matrices
+from zoo.train.optimizer import AdamW, Muon, Optimizer, OptimizerSettings, RmsProp, hidden_matrices
 
 
 def gradients(network: nn.Module, seed: int) -> None:
@@ -50,6 +50,17 @@ def test_muon_moves_hidden_matrices_orthogonally_and_the_rest_as_adamw() -> None
     assert len(hidden) == 4
 
 
+def test_rms_prop_divides_by_the_root_of_the_running_square() -> None:
+    network = small.network()
+    before = {name: parameter.detach().clone() for name, parameter in network.named_parameters()}
+    gradients(network, 0)
+    RmsProp(decay=0.9, eps=1e-7).build(network).step(0.01)
+    for name, parameter in network.named_parameters():
+        assert parameter.grad is not None
+        root = (0.1 * parameter.grad**2).sqrt()
+        torch.testing.assert_close(parameter.detach(), before[name] - 0.01 * parameter.grad / (root + 1e-7))
+
+
 def test_hidden_matrices_leave_out_embeddings_and_the_output() -> None:
     torch.manual_seed(0)
     config = RecurrentConfig(vocabulary=7, context=5, embedding_width=6, width=8, depth=2)
@@ -62,8 +73,8 @@ def test_hidden_matrices_leave_out_embeddings_and_the_output() -> None:
     }
 
 
-@pytest.mark.parametrize("settings", [AdamW(), Muon()])
-def test_state_goes_over_to_another_optimizer_exactly(settings: AdamW | Muon) -> None:
+@pytest.mark.parametrize("settings", [AdamW(), Muon(), RmsProp()])
+def test_state_goes_over_to_another_optimizer_exactly(settings: OptimizerSettings) -> None:
     network, twin = small.network(), small.network(1)
     optimizer = settings.build(network)
     for seed in range(3):

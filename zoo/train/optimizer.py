@@ -94,7 +94,32 @@ class Muon:
         return Optimizer([(muon, list(matrices)), *rest])
 
 
-OptimizerSettings: TypeAlias = AdamW | Muon
+@dataclass(frozen=True, kw_only=True)
+class RmsProp:
+    """Steps divided by the root of a running mean of squared gradients (Tieleman and Hinton 2012), without decay.
+
+    Attributes:
+        decay: of the running mean; Keras's default.
+        eps: added to the root; Keras's default.
+    """
+
+    decay: float = 0.9
+    eps: float = 1e-7
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.decay < 1.0:
+            raise ZooError(f"decay lies in [0, 1), got {self.decay}")
+        if self.eps <= 0.0:
+            raise ZooError(f"eps is positive, got {self.eps}")
+
+    def build(self, network: nn.Module) -> Optimizer:
+        """Return an optimizer of all trainable parameters of ``network``."""
+        named = _trainable(network)
+        part = torch.optim.RMSprop(named.values(), lr=0.0, alpha=self.decay, eps=self.eps)
+        return Optimizer([(part, list(named))])
+
+
+OptimizerSettings: TypeAlias = AdamW | Muon | RmsProp
 
 
 class Optimizer:
