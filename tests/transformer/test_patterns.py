@@ -7,6 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
 
 from zoo.errors import ZooError
 from zoo.transformer.patterns import Banded, Block, Column, Dense, Pattern, Prefix, PreviousBlock
@@ -137,3 +139,26 @@ def test_bad_patterns_are_refused() -> None:
         Block(size=3).check(8)
     with pytest.raises(ZooError, match="only looks back"):
         PreviousBlock(size=3, causal=False)
+
+
+def operations(pattern: Pattern, time: int) -> int:
+    """Return the floating-point operations that a whole sequence costs."""
+    query, key, value = tensors(1, time, key_value_heads=4)
+    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
+        pattern.attend(query, key, value, lengths=None, dropout=0.0)
+    return int(counter.get_total_flops())
+
+
+@pytest.mark.parametrize(
+    ("pattern", "growth"),
+    [
+        (Dense(), 16.0),
+        (Banded(window=16), 4.0),
+        (Block(size=16), 4.0),
+        (PreviousBlock(size=16), 4.2),
+        (Prefix(length=16), 4.0),
+    ],
+    ids=str,
+)
+def test_structured_patterns_cost_time_linear_in_the_sequence(pattern: Pattern, growth: float) -> None:
+    assert operations(pattern, 1024) / operations(pattern, 256) == pytest.approx(growth, rel=0.01)
