@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,14 @@ def test_tokenizer_is_swapped_whole_wherever_it_stands() -> None:
     for pairs in (["tokenizer", "tokenizer.vocabulary"], ["tokenizer.vocabulary", "tokenizer"]):
         overrides = {key: {"tokenizer": "bpe", "tokenizer.vocabulary": "512"}[key] for key in pairs}
         assert build(compose(CHAR, overrides)).tokenizer == Bpe(vocabulary=512)
+
+
+def test_naming_the_tokenizer_that_a_recipe_has_changes_nothing() -> None:
+    assert build(compose("text/books", {"tokenizer": "bpe"})).tokenizer == Bpe(vocabulary=4096)
+    assert build(compose("text/books", {"tokenizer": "bpe"}, size="tiny")).tokenizer == Bpe(vocabulary=512)
+    assert build(compose("text/fables_lstm", {"tokenizer": "word"})) == replace(
+        build(compose("text/fables_lstm")), parameters=None
+    )
 
 
 @pytest.mark.parametrize(

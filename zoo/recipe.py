@@ -121,7 +121,9 @@ def compose(
         _check_key(key, config, also)
     for key, text in sorted((overrides or {}).items(), key=lambda pair: pair[0] != "tokenizer"):  # sections first
         if key == "tokenizer" and not text.startswith("{"):
-            config["tokenizer"] = _tokenizer(text)
+            named = _tokenizer(text)
+            if text != config["tokenizer"]["type"]:  # the recipe's own one keeps the recipe's vocabulary
+                config["tokenizer"] = named
         elif _is_literal(key):
             literal[key] = text
         else:
