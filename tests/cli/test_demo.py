@@ -54,6 +54,11 @@ def test_nothing_on_the_page_runs_or_loads() -> None:
     assert sum(tag == "pre" for tag, _ in tags) == 1
 
 
+def test_control_characters_are_shown_not_written() -> None:
+    text = page(title="t", lead="l", facts=[], log=[], samples=[("a\x00", "a\x00b\x1b[1m\tc\n")])
+    assert "<pre><b>a\u2400</b>b\u241b[1m\tc\n</pre>" in text
+
+
 def test_the_curve_spans_the_axes() -> None:
     log = [
         {"step": 10, "split": "train", "loss": 4.0},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
@@ -57,9 +58,15 @@ def page(
 
 
 def _sample(prompt: str, text: str) -> str:
+    text, prompt = _visible(text), _visible(prompt)
     if prompt and text.startswith(prompt):
         return f"<b>{escape(prompt)}</b>{escape(text[len(prompt) :])}"
     return escape(text)
+
+
+def _visible(text: str) -> str:
+    """Return ``text`` with the control characters that HTML forbids as their pictures: byte models write NUL."""
+    return re.sub(r"[\x00-\x08\x0b\x0c\x0e-\x1f]", lambda match: chr(0x2400 + ord(match[0])), text)
 
 
 def curve(log: Sequence[Mapping[str, Any]]) -> str:
