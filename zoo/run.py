@@ -50,6 +50,10 @@ class Run:
     overwrite: bool = False
     command: str = ""
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.seed < 2**62:  # as for samples, which the verbs draw with the same seed after training
+            raise ZooError(f"seed: must lie in [0, 2**62), got {self.seed}")
+
     def prepare(self, progress: Progress | None = None) -> Prepared:
         """Open the data, make the tokenizer and the network, encode.
 
@@ -59,7 +63,9 @@ class Run:
         Raises:
             ZooError: data that cannot be had or read, parts that do not fit together, a folder that is taken.
         """
-        refuse_foreign({"out": str(self.out), "command": self.command}, "out")  # its card could not be read again
+        refuse_foreign(
+            {"out": str(self.out), "command": self.command}, "this command"
+        )  # its card could not be read again
         if not (self.resume or self.overwrite) and self.out.is_dir() and any(self.out.iterdir()):
             raise ZooError(
                 f"{self.out} is not empty; add resume=true to go on with a run that is there, "

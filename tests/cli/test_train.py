@@ -57,6 +57,27 @@ def test_a_taken_folder_is_refused_resumed_or_replaced(zoo: Zoo, text_file: Path
     assert zoo(*words, "overwrite=true").document["step"] == 4
 
 
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("data.path=absent.txt", "absent.txt: no such file or folder"),
+        ("data.path=", "data.path is empty"),
+        ("seed=-1", "seed: must lie in [0, 2**62), got -1"),
+        ("seed=99999999999999999999", "seed: must lie in [0, 2**62)"),
+        ("init=absent", "no checkpoint 'absent'"),
+        ("device=gpu", "device: 'gpu' is not available here"),
+    ],
+)
+def test_bad_input_is_the_one_line_on_standard_error(zoo: Zoo, text_file: Path, word: str, message: str) -> None:
+    words = [own for own in TINY if not (word.startswith("init") and own.startswith("tokenizer"))]
+    done = zoo("train", *words, f"data.path={text_file}", word, "out=run")
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith("zoo: error: ")
+    assert message in done.err
+    assert done.err.count("\n") == 1
+    assert not Path("run").exists()
+
+
 def test_init_goes_on_from_a_checkpoint_with_its_tokenizer(zoo: Zoo, text_file: Path, checkpoint: Path) -> None:
     words = ("train", "text/topics", "size=tiny", f"data.path={text_file}", f"init={checkpoint}", "train.steps=1")
     fresh = zoo("train", *TINY, f"data.path={text_file}", "train.steps=1", "out=fresh", "--json").document

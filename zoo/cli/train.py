@@ -75,8 +75,8 @@ def run(call: Call) -> dict[str, Any]:
         overwrite=keys.overwrite,
         command=call.command,
     )
+    prepared = asked.prepare(downloading)  # bad input is one line on standard error, so nothing is said before
     say(f"{bold(name)}: {recipe.summary} ({recipe.paper})")
-    prepared = asked.prepare(downloading)
     say(describe(prepared))
     result = train(prepared)
     if not call.json:

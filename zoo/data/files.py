@@ -94,6 +94,8 @@ def find(path: str | Path) -> Found:
         ZooError: nothing is there.
     """
     text = str(path)
+    if not text.strip():
+        raise ZooError("data.path is empty; name a file, a folder or a glob")
     place = Path(text).expanduser()
     if place.is_dir():
         files = tuple(sorted(_walk(place), key=lambda file: file.name))
