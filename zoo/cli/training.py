@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from zoo.run import Prepared
     from zoo.train.loop import TrainResult
 
+MOST_THREADS = 1024
+
 
 def checked_recipe(name: str, overrides: Mapping[str, str], *, size: str | None, also: Sequence[str]) -> Recipe:
     """Compose and check a recipe, nothing allocated yet.
@@ -55,12 +57,12 @@ def use_threads(threads: int | None) -> None:
     """Let torch use this many processor threads.
 
     Raises:
-        ZooError: fewer than one.
+        ZooError: fewer than one, or more than any machine has: starting those would crash, not fail.
     """
     if threads is None:
         return
-    if threads < 1:
-        raise ZooError(f"threads must be at least 1, got {threads}")
+    if not 1 <= threads <= MOST_THREADS:
+        raise ZooError(f"threads must lie in 1..{MOST_THREADS}, got {threads}")
     import torch
 
     torch.set_num_threads(threads)
