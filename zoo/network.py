@@ -7,6 +7,9 @@ from typing import Protocol
 
 from torch import Tensor
 
+DEEPEST = 1024
+"""Most layers of a network; the deepest published have about a thousand. A mistyped depth must not fill the memory."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Conditioning:

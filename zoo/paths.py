@@ -50,6 +50,8 @@ def find_checkpoint(name: str | Path) -> Path:
     Raises:
         ZooError: nothing there has that name.
     """
+    if not isinstance(name, str | Path):
+        raise ZooError(f"a checkpoint is named by text or a path, got {name!r}")
     if str(name).strip() and (path := Path(name)).exists():
         return path
     for parent in checkpoint_homes():

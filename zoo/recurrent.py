@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from zoo.errors import ZooError
-from zoo.network import Cache, Conditioning
+from zoo.network import DEEPEST, Cache, Conditioning
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +50,8 @@ class RecurrentConfig:
         for name in ("vocabulary", "context", "embedding_width", "width", "depth"):
             if getattr(self, name) < 1:
                 raise ZooError(f"{name}: must be at least 1, got {getattr(self, name)}")
+        if self.depth > DEEPEST:
+            raise ZooError(f"depth: must be at most {DEEPEST}, got {self.depth}")
         if self.output_vocabulary is not None and self.output_vocabulary < 1:
             raise ZooError(f"output_vocabulary: must be at least 1, got {self.output_vocabulary}")
         if not 0.0 <= self.dropout < 1.0:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -83,8 +84,10 @@ class Run:
 
     def _afresh(self, corpus: Corpus) -> tuple[Tokenizer[Any], AnyNetwork]:
         tokenizer = self.recipe.tokenizer.fit(corpus.samples())
+        config = with_vocabulary(self.recipe.model, tokenizer)
+        refuse_too_large(config)
         torch.manual_seed(self.seed)
-        return tokenizer, build_network(with_vocabulary(self.recipe.model, tokenizer))
+        return tokenizer, build_network(config)
 
     def _from_checkpoint(self) -> tuple[Tokenizer[Any], AnyNetwork]:
         assert self.init is not None
@@ -173,6 +176,32 @@ class Prepared:
 def with_vocabulary(config: NetworkConfig, tokenizer: Tokenizer[Any]) -> NetworkConfig:
     """Return ``config`` for the ids of ``tokenizer``: that is all a swap of tokenizers takes."""
     return dataclasses.replace(config, vocabulary=tokenizer.spec.vocabulary_size)
+
+
+def refuse_too_large(config: NetworkConfig) -> None:
+    """Raise ZooError if training the network cannot fit this machine's memory, before any of it is taken.
+
+    Counted are weights, gradients and an optimizer's two moments, 4 bytes each; what activations take comes on top.
+    """
+    try:
+        with torch.device("meta"):
+            parameters = count_parameters(build_network(config))
+    except (TypeError, RuntimeError, OverflowError):
+        raise ZooError("model: no tensor can be this large; lower model.width, model.depth or the vocabulary") from None
+    needed, memory = 16 * parameters, memory_bytes()
+    if memory is not None and needed > memory:
+        raise ZooError(
+            f"model: {parameters:,} parameters need {needed / 2**30:,.0f} GiB to train, this machine has "
+            f"{memory / 2**30:,.0f}; lower model.width, model.depth or the vocabulary"
+        )
+
+
+def memory_bytes() -> int | None:
+    """Return this machine's memory in bytes, None where the system does not say."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # not a POSIX system
+        return None
 
 
 def _license(data: list[dict[str, Any]]) -> str:

@@ -32,6 +32,13 @@ def test_all_tokenizers_are_checked_before_the_first_run(zoo: Zoo, text_file: Pa
     assert list(Path().iterdir()) == []
 
 
+def test_a_text_that_one_tokenizer_refuses_costs_no_training(zoo: Zoo, text_file: Path, tmp_path: Path) -> None:
+    done = zoo("compare", "text/file", f"data.path={text_file}", "size=tiny", "tokenizer=byte,digits", "out=runs")
+    assert done.code == 2
+    assert done.err.count("\n") == 1
+    assert not (tmp_path / "runs").exists()
+
+
 def test_the_table_ranks_by_bits_per_byte_and_marks_lossy_ones() -> None:
     def row(name: str, bits: float, **more: bool) -> dict[str, object]:
         metrics = {"loss": 1.0, "bits_per_byte": bits, **more}

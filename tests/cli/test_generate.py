@@ -63,9 +63,24 @@ def test_samples_file(zoo: Zoo, checkpoint: Path) -> None:
     assert json.loads(Path("some/where/samples.json").read_text()) == done.document
     refused = zoo(*words)
     assert refused.code == 2
-    assert "samples.json is there already; add overwrite=true" in refused.err
+    assert "samples.json is there already; add resume=true, overwrite=true" in refused.err
     assert zoo(*words, "overwrite=true").out == f"{done.document['samples'][0]['text']}\n"
     assert [path.name for path in Path("some/where").iterdir()] == ["samples.json"]
+
+
+def test_missing_samples_are_drawn_and_kept_ones_are_not(zoo: Zoo, checkpoint: Path, tmp_path: Path) -> None:
+    words = ("generate", checkpoint, "prompt=12 green", "max_new_tokens=8", "out=drawn", "--json")
+    whole = zoo(*words[:-2], "out=whole", "count=3", "--json").document["samples"]
+    first = zoo(*words, "count=1").document["samples"]
+    file = tmp_path / "drawn" / "samples.json"
+    file.write_text(file.read_text().replace(json.dumps(first[0]["text"], ensure_ascii=False), '"kept"'))
+    resumed = zoo(*words, "count=3", "resume=true").document["samples"]
+    assert [sample["text"] for sample in resumed] == ["kept", whole[1]["text"], whole[2]["text"]]
+    assert [sample["seed"] for sample in resumed] == [0, 1, 2]
+    other = zoo(*words, "count=3", "resume=true", "temperature=0.5")
+    assert other.code == 2
+    assert "was drawn with temperature=1.0, not 0.5" in other.err
+    assert "say out=DIR" in zoo("generate", checkpoint, "resume=true").err
 
 
 def test_probabilities(zoo: Zoo, checkpoint: Path) -> None:

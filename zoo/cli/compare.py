@@ -16,6 +16,7 @@ from zoo.errors import ZooError
 
 if TYPE_CHECKING:
     from zoo.recipe import Recipe
+    from zoo.run import Prepared
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,11 +47,14 @@ def run(call: Call) -> dict[str, list[dict[str, Any]]]:
     out = Path(keys.out or f"outputs/compare-{name.replace('/', '-')}")
     budget = next(iter(recipes.values()))
     rows_of_ids = f"{budget.train.batch * budget.train.accumulation} x {budget.model.context}"
+    prepared = {
+        tokenizer: _prepare(recipe, keys, out / tokenizer, call.command) for tokenizer, recipe in recipes.items()
+    }
     say(f"{bold(name)} with {', '.join(recipes)}: {budget.train.steps:,} steps of {rows_of_ids} tokens each")
     rows = []
-    for number, (tokenizer, recipe) in enumerate(recipes.items(), 1):
+    for number, tokenizer in enumerate(recipes, 1):
         say(f"\n{bold(tokenizer)} ({number} of {len(recipes)})")
-        rows.append(_row(tokenizer, recipe, keys, out / tokenizer, call.command))
+        rows.append(_row(tokenizer, prepared.pop(tokenizer), keys))
     if not call.json:
         put()
         put(show(rows))
@@ -101,8 +105,8 @@ def _recipes(name: str, keys: Keys, overrides: Mapping[str, str]) -> dict[str, R
     }
 
 
-def _row(tokenizer: str, recipe: Recipe, keys: Keys, out: Path, command: str) -> dict[str, Any]:
-    from zoo.model import load
+def _prepare(recipe: Recipe, keys: Keys, out: Path, command: str) -> Prepared:
+    """Fit the tokenizer and encode: whatever is wrong with any of them is said before the first is trained."""
     from zoo.run import Run
 
     asked = Run(
@@ -114,8 +118,13 @@ def _row(tokenizer: str, recipe: Recipe, keys: Keys, out: Path, command: str) ->
         overwrite=keys.overwrite,
         command=command,
     )
-    prepared = asked.prepare(downloading)
-    result = train(prepared)
+    return asked.prepare(downloading)
+
+
+def _row(tokenizer: str, prepared: Prepared, keys: Keys) -> dict[str, Any]:
+    from zoo.model import load
+
+    result, recipe, out = train(prepared), prepared.run.recipe, prepared.run.out
     sampling = {
         field.name: getattr(recipe.generate, field.name)
         for field in dataclasses.fields(recipe.generate)

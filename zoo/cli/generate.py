@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -46,6 +47,7 @@ class Keys:
     show: Literal["text", "probabilities"] = key("text", "probabilities: what could come next, and how likely it is")
     out: str | None = key(None, "folder for samples.json", literal=True)
     overwrite: bool = key(False, "replace a samples.json that is there")
+    resume: bool = key(False, "keep the samples that are in out, drawn by the same command; draw what is missing")
     device: str = key("auto", "auto (the GPU if there is one), cpu, cuda, cuda:1", literal=True)
     dtype: Literal["float32", "bfloat16"] = key("float32", "of the weights")
     threads: int | None = key(None, "processor threads; default: PyTorch's choice")
@@ -74,12 +76,15 @@ def run(call: Call) -> dict[str, Any]:
     if not call.json and file is None and keys.beams == 1:
         _stream(model, prompt, keys)
         return {}
-    drawn = model.draw(prompt, count=keys.count, **keys.sampling())
-    samples = [
-        {"index": index, "seed": one.seed, "prompt": prompt or "", "text": one.sample, "ids": one.ids.tolist()}
-        for index, one in enumerate(drawn)
-    ]
-    document = {"samples": samples}
+    settings = {"checkpoint": str(target), "prompt": prompt or "", **_stated(keys)}
+    samples = _kept(file, settings)[: keys.count] if keys.resume and keys.beams == 1 else []
+    if missing := keys.count - len(samples):
+        drawn = model.draw(prompt, count=missing, **{**keys.sampling(), "seed": keys.seed + len(samples)})
+        samples += [
+            {"index": index, "seed": one.seed, "prompt": prompt or "", "text": one.sample, "ids": one.ids.tolist()}
+            for index, one in enumerate(drawn, len(samples))
+        ]
+    document = {"samples": samples, "settings": settings}
     if file is not None:
         write_json(file, document)
     if not call.json:
@@ -92,11 +97,37 @@ def run(call: Call) -> dict[str, Any]:
 def _samples_file(keys: Keys) -> Path | None:
     """Return where samples.json goes, refused before anything is drawn if something is there."""
     if keys.out is None:
+        if keys.resume:
+            raise ZooError("resume=true goes on with a samples.json: say out=DIR")
         return None
     file = Path(keys.out) / "samples.json"
-    if file.exists() and not keys.overwrite:
-        raise ZooError(f"{file} is there already; add overwrite=true or choose another out=DIR")
+    if file.exists() and not (keys.overwrite or keys.resume):
+        raise ZooError(f"{file} is there already; add resume=true, overwrite=true or choose another out=DIR")
     return file
+
+
+def _stated(keys: Keys) -> dict[str, Any]:
+    """Return what decides a sample beside checkpoint and prompt, as JSON holds it."""
+    return {**keys.sampling(), "stop": keys.stop, "dtype": keys.dtype}
+
+
+def _kept(file: Path | None, settings: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the samples that an earlier call left in ``file``.
+
+    Raises:
+        ZooError: a file that is none of ours, or one that was drawn with other settings.
+    """
+    if file is None or not file.exists():
+        return []
+    try:
+        document = json.loads(file.read_text(encoding="utf-8"))
+        earlier, samples = document["settings"], list(document["samples"])
+    except (ValueError, KeyError, TypeError):
+        raise ZooError(f"{file} cannot be gone on with: it is not what generate wrote; use overwrite=true") from None
+    for name, value in settings.items():
+        if earlier.get(name) != value:
+            raise ZooError(f"{file} was drawn with {name}={earlier.get(name)!r}, not {value!r}; choose another out=DIR")
+    return samples
 
 
 def _stream(model: Model, prompt: str | None, keys: Keys) -> None:

@@ -76,9 +76,7 @@ def run(call: Call) -> dict[str, Any]:
         command=call.command,
     )
     prepared = asked.prepare(downloading)  # bad input is one line on standard error, so nothing is said before
-    say(f"{bold(name)}: {recipe.summary} ({recipe.paper})")
-    say(describe(prepared))
-    result = train(prepared)
+    result = train(prepared, heading=f"{bold(name)}: {recipe.summary} ({recipe.paper})\n{describe(prepared)}")
     if not call.json:
         put(str(asked.out))
         say(_goodbye(prepared, result))

@@ -36,18 +36,19 @@ def checked_recipe(name: str, overrides: Mapping[str, str], *, size: str | None,
     return build(compose(name, overrides, size=size, also=also))
 
 
-def train(prepared: Prepared, *, again: str = "the same command with resume=true") -> TrainResult:
+def train(prepared: Prepared, *, heading: str = "", again: str = "the same command with resume=true") -> TrainResult:
     """Train with a progress bar (lines where nobody is looking); a signal ends the program once the run is saved.
 
     Args:
         prepared: what to train.
+        heading: said once the run begins: bad input that only the run finds stays one line.
         again: what goes on after a stop.
     """
     from zoo.train.loop import Interrupted
     from zoo.train.monitor import monitor
 
     try:
-        return prepared.train(monitor())
+        return prepared.train(monitor(heading))
     except Interrupted as stop:
         say(f"zoo: stopped and saved in {prepared.run.out}; {again} goes on")
         raise SystemExit(128 + stop.signal) from None

@@ -12,6 +12,8 @@ from zoo.errors import ZooError
 
 def check_stops(stop: str | Sequence[str]) -> tuple[str, ...]:
     """Return stop sequences as a tuple; one may be given bare."""
+    if not isinstance(stop, Sequence):
+        raise ZooError(f"stop: expected text or a list of texts, got {stop!r}")
     stops = (stop,) if isinstance(stop, str) and stop else tuple(stop)
     for entry in stops:
         if not isinstance(entry, str) or not entry:

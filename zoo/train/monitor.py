@@ -70,13 +70,20 @@ class Quiet:
 
 
 class Lines:
-    """A line on stderr every ``seconds`` and after each evaluation: for log files."""
+    """A line on stderr every ``seconds`` and after each evaluation: for log files.
 
-    def __init__(self, seconds: float = 10.0) -> None:
-        self.seconds = seconds
+    Args:
+        heading: what to say first, once it is known that the run begins.
+        seconds: between lines.
+    """
+
+    def __init__(self, heading: str = "", *, seconds: float = 10.0) -> None:
+        self.heading, self.seconds = heading, seconds
         self._last = 0.0
 
     def on_start(self, step: int, steps: int) -> None:
+        if self.heading:
+            self.note(self.heading)
         self.note(f"training from step {step} to {steps}" if step else f"training for {steps} steps")
 
     def on_step(self, report: Report) -> None:
@@ -99,9 +106,14 @@ class Lines:
 
 
 class Bar:
-    """A progress bar on stderr: losses, tokens per second, time left."""
+    """A progress bar on stderr: losses, tokens per second, time left.
 
-    def __init__(self) -> None:
+    Args:
+        heading: what to say first, once it is known that the run begins.
+    """
+
+    def __init__(self, heading: str = "") -> None:
+        self.heading = heading
         self.console = Console(stderr=True)
         self.progress = Progress(
             TextColumn("step {task.completed:.0f}/{task.total:.0f}"),
@@ -117,6 +129,8 @@ class Bar:
         self._loss: float | None = None
 
     def on_start(self, step: int, steps: int) -> None:
+        if self.heading:
+            print(self.heading, file=sys.stderr, flush=True)  # it has its own bold and dim
         self._task = self.progress.add_task("", total=steps, completed=step, loss="", held_out="", speed="")
         self.progress.start()
 
@@ -138,12 +152,15 @@ class Bar:
         self.progress.stop()
 
 
-def monitor() -> Monitor:
-    """Return the monitor that suits stderr: a bar in a terminal, lines elsewhere."""
-    return Bar() if sys.stderr.isatty() else Lines()
+def monitor(heading: str = "") -> Monitor:
+    """Return the monitor that suits stderr: a bar in a terminal, lines elsewhere; both say ``heading`` first."""
+    return Bar(heading) if sys.stderr.isatty() else Lines(heading)
 
 
 def describe(metrics: Mapping[str, Any]) -> str:
     """Return numbers as ``loss 1.234  bits_per_byte 1.8``."""
     shown = {name: value for name, value in metrics.items() if isinstance(value, int | float)}
-    return "  ".join(f"{name} {value:.4g}" for name, value in shown.items())
+    return "  ".join(
+        f"{name} {str(value).lower() if isinstance(value, bool) else format(value, '.4g')}"
+        for name, value in shown.items()
+    )

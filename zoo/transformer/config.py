@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from zoo.errors import ZooError
+from zoo.network import DEEPEST
 from zoo.transformer.block import BlockKind, PreNorm
 from zoo.transformer.feedforward import FeedForwardKind, Mlp
 from zoo.transformer.initial import Gpt2Initial, Initial
@@ -72,6 +73,8 @@ class TransformerConfig:
         for name in ("vocabulary", "context", "width", "depth", "heads"):
             if getattr(self, name) < 1:
                 raise ZooError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.depth > DEEPEST:
+            raise ZooError(f"depth must be at most {DEEPEST}, got {self.depth}")
         if self.attention_width < 1 or self.attention_width % self.heads:
             raise ZooError(
                 f"the attention width {self.attention_width} (width {self.width} x {self.attention_width_ratio}) "
