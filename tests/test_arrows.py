@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 GROUND = {"errors", "settings", "paths", "network"}
 CORE = GROUND | {"transformer", "recurrent", "architecture"}
 MIDDLE = CORE | {"tokenizers", "data"}
-WORK = MIDDLE | {"weights", "generate", "evaluate", "model", "train"}
+WORK = MIDDLE | {"weights", "generate", "evaluate", "model", "loading", "train"}
 
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
@@ -32,7 +32,8 @@ ALLOWED: dict[str, set[str]] = {
     "generate": CORE,
     "evaluate": MIDDLE | {"generate"},
     "model": MIDDLE | {"weights", "generate"},
-    "train": WORK - {"model"},
+    "loading": MIDDLE | {"weights", "model"},
+    "train": WORK - {"model", "loading"},
     "recipe": WORK,
     "run": WORK | {"recipe"},
     "cli": WORK | {"recipe", "run"},
@@ -40,7 +41,7 @@ ALLOWED: dict[str, set[str]] = {
 }
 """Part of zoo -> the parts that it may import. A part may always import itself."""
 
-LAZY: dict[str, set[str]] = {"__init__": {"model", "tokenizers", "errors"}}
+LAZY: dict[str, set[str]] = {"__init__": {"model", "loading", "tokenizers", "errors"}}
 """Imports that point up and therefore stand inside functions: ``zoo.load`` is the library's front door."""
 
 CONFIGURATION = {"hydra", "omegaconf"}

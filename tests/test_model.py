@@ -13,7 +13,8 @@ from torch import Tensor
 import zoo
 from zoo.architecture import build_network
 from zoo.errors import ZooError
-from zoo.model import Model, choose_device
+from zoo.loading import choose_device
+from zoo.model import Model
 from zoo.recurrent import RecurrentConfig
 from zoo.tokenizers.base import TextTokenizer, Tokenizer, TokenSpec
 from zoo.tokenizers.text.settings import Bpe, Byte, Char, Digits, Word, Wordpiece

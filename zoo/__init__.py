@@ -35,7 +35,7 @@ def load(name_or_path: str | Path, *, device: str = "auto", dtype: str = "float3
     Raises:
         ZooError: nothing of that name, damaged files, or settings that make no model.
     """
-    from zoo.model import load as load_model
+    from zoo.loading import load as load_model
 
     return load_model(name_or_path, device=device, dtype=dtype)
 

@@ -15,7 +15,7 @@ from zoo.architecture import AnyNetwork, NetworkConfig, build_network, count_par
 from zoo.data.base import Corpus, TokenData
 from zoo.data.download import Progress
 from zoo.errors import ZooError
-from zoo.model import choose_device
+from zoo.loading import choose_device
 from zoo.paths import find_checkpoint
 from zoo.recipe import Recipe
 from zoo.settings import build, tag, to_mapping

@@ -122,7 +122,7 @@ def _prepare(recipe: Recipe, keys: Keys, out: Path, command: str) -> Prepared:
 
 
 def _row(tokenizer: str, prepared: Prepared, keys: Keys) -> dict[str, Any]:
-    from zoo.model import load
+    from zoo.loading import load
 
     result, recipe, out = train(prepared), prepared.run.recipe, prepared.run.out
     sampling = {

@@ -50,7 +50,7 @@ def run(call: Call) -> dict[str, Any]:
     recipe = checked_recipe(RECIPE, {"train.dtype": keys.dtype}, size=keys.size, also=())
     use_threads(keys.threads)
 
-    from zoo.model import load
+    from zoo.loading import load
     from zoo.run import Run
 
     out = Path(keys.out)

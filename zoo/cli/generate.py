@@ -68,7 +68,7 @@ def run(call: Call) -> dict[str, Any]:
     file = _samples_file(keys)
     use_threads(keys.threads)
 
-    from zoo.model import load
+    from zoo.loading import load
 
     model = load(path, device=keys.device, dtype=keys.dtype)
     if keys.show == "probabilities":
