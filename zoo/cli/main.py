@@ -104,11 +104,10 @@ def _take_apart(words: list[str]) -> tuple[tuple[str, ...], dict[str, str]]:
     targets: list[str] = []
     pairs: dict[str, str] = {}
     for word in words:
-        match = re.match(r"([A-Za-z_][\w.]*)=(.*)", word, re.DOTALL)
-        if match:
+        if match := re.match(r"([A-Za-z_][\w.]*)=(.*)", word, re.DOTALL):
             pairs[match[1]] = match[2]
-        elif re.match(r"[+~]+[\w./@]+(=|$)", word):
-            raise ZooError(f"'{word}': write key=value, without '{re.match('[+~]+', word)[0]}'")  # type: ignore[index]  # just matched
+        elif match := re.match(r"([+~]+)[\w./@]+(=|$)", word):
+            raise ZooError(f"'{word}': write key=value, without '{match[1]}'")
         else:
             targets.append(word)
     return tuple(targets), pairs

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -13,6 +13,8 @@ from torch import Tensor, nn
 
 from zoo.data.base import IGNORED, Batch, Problems, TokenData
 from zoo.errors import ZooError
+from zoo.generate.sampler import evaluation_mode, generate_ids
+from zoo.generate.settings import SamplingSettings
 from zoo.network import Network
 
 Autocast = Callable[[], AbstractContextManager[Any]]
@@ -50,7 +52,7 @@ def evaluate(
         ZooError: the held-out part predicts nothing.
     """
     run = _Run(network, autocast or contextlib.nullcontext, should_stop or (lambda: False))
-    with _evaluating(network), torch.inference_mode():
+    with evaluation_mode(network), torch.inference_mode():
         nats, correct, tokens = run.windows(data, batch)
         if not tokens:
             raise ZooError("the held-out part has nothing to predict; give more data")
@@ -113,29 +115,9 @@ class _Run:
 
         In the weights' own precision, which the cache has too.
         """
-        cache = self.network.new_cache(len(prompts), prompts.shape[1] + count - 1)  # the last id is never read
-        ids = prompts.to(self.device)
-        chosen = []
-        for _ in range(count):
-            hidden = self.network.hidden(ids, cache=cache)
-            ids = self.network.head(hidden[:, -1:]).argmax(-1)
-            chosen.append(ids)
-        return torch.cat(chosen, dim=1).cpu()
+        greedy = SamplingSettings(max_new_tokens=count, temperature=0.0)
+        return torch.stack(generate_ids(self.network, list(prompts), greedy))
 
     def poll(self) -> None:
         if self.should_stop():
             raise EvaluationStopped
-
-
-@contextlib.contextmanager
-def _evaluating(network: Network) -> Iterator[None]:
-    """Switch dropout off for the time."""
-    if not isinstance(network, nn.Module):
-        yield
-        return
-    training = network.training
-    network.eval()
-    try:
-        yield
-    finally:
-        network.train(training)
