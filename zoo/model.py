@@ -21,7 +21,9 @@ from zoo.generate.padding import PaddedIds
 from zoo.generate.sampler import Sampler, next_probabilities, sample_seeds
 from zoo.generate.settings import SamplingOptions, SamplingSettings
 from zoo.generate.text import StopWatch, check_stops, cut_at_stop, stream_until_stop
+from zoo.network import Conditioning
 from zoo.tokenizers.base import TextTokenizer, Tokenizer
+from zoo.transformer.model import Transformer
 from zoo.weights import folder as folders
 from zoo.weights.tensors import named_weights
 
@@ -260,20 +262,39 @@ class Model:
         Args:
             ids: int64 (batch, time) or (time,), with the start id where the family has one.
             mask: like ``ids``, 0 at padding on the left or the right of a row; logits are 0 there.
-            conditions: labels and the like, for models that take them.
+            conditions: for models that take them: ``segments``, token types like ``ids`` (BERT).
         """
-        self._refuse(1, conditions)
-        padded = PaddedIds(ids, mask, vocabulary=self.network.vocabulary)
-        return padded.restore(self.network(padded.ids.to(self.device), lengths=padded.lengths.cpu()).float())
+        hidden, padded = self._hidden(ids, mask, conditions)
+        return padded.restore(self.network.head(hidden).float())
+
+    @torch.no_grad()
+    def class_logits(
+        self, ids: Tensor, *, mask: Tensor | None = None, conditions: Mapping[str, Any] | None = None
+    ) -> Tensor:
+        """Return what the network's head says, float32: (batch, labels), or (batch, time, 2) of a span head.
+
+        Args:
+            ids: int64 (batch, time) or (time,), with the special ids that the head was trained with.
+            mask: like ``ids``, 0 at padding on the left or the right of a row.
+            conditions: see ``logits``.
+
+        Raises:
+            ZooError: the network has no head.
+        """
+        hidden, padded = self._hidden(ids, mask, conditions)
+        if not isinstance(self.network, Transformer):
+            raise ZooError("this network has no head that classifies")
+        logits = self.network.classify(hidden, lengths=padded.lengths.cpu()).float()
+        return padded.restore(logits) if logits.ndim == 3 else logits
 
     @torch.no_grad()
     def hidden_states(
         self, ids: Tensor, *, mask: Tensor | None = None, conditions: Mapping[str, Any] | None = None
     ) -> tuple[Tensor, ...]:
         """Return depth + 1 tensors, float32 (batch, time, width): the embedding, then each block. See ``logits``."""
-        self._refuse(1, conditions)
         padded = PaddedIds(ids, mask, vocabulary=self.network.vocabulary)
-        states = self.network.hidden_states(padded.ids.to(self.device), lengths=padded.lengths.cpu())
+        told = self._conditioning(conditions, padded)
+        states = self.network.hidden_states(padded.ids.to(self.device), lengths=padded.lengths.cpu(), conditioning=told)
         return tuple(padded.restore(state.float()) for state in states)
 
     @torch.no_grad()
@@ -340,6 +361,24 @@ class Model:
     def __repr__(self) -> str:
         """Return the family and size in one line."""
         return f"Model({settings.tag(type(self.config))}, {self.parameters:,} parameters, makes {self.modality})"
+
+    def _hidden(
+        self, ids: Tensor, mask: Tensor | None, conditions: Mapping[str, Any] | None
+    ) -> tuple[Tensor, PaddedIds]:
+        """Return the last hidden states of rows that begin at the left, and how they stood."""
+        padded = PaddedIds(ids, mask, vocabulary=self.network.vocabulary)
+        told = self._conditioning(conditions, padded)
+        hidden = self.network.hidden(padded.ids.to(self.device), lengths=padded.lengths.cpu(), conditioning=told)
+        return hidden, padded
+
+    def _conditioning(self, conditions: Mapping[str, Any] | None, padded: PaddedIds) -> Conditioning | None:
+        """Return what the network is told beside ids that it is given as such."""
+        known = dict(conditions or {})
+        segments = known.pop("segments", None) if getattr(self.config, "segments", 0) else None
+        self._refuse(1, known)
+        if segments is None:
+            return None
+        return Conditioning(segments=padded.rolled(segments.reshape(padded.given.shape)).to(self.device))
 
     def _start(self, prompt: Any) -> _Start:
         """Return the ids from which a sample begins."""

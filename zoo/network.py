@@ -21,6 +21,8 @@ class Conditioning:
         memory: (batch, memory_time, memory_width); keys and values of cross-attention (lyrics, a source sentence).
         memory_lengths: (batch,) int64; real rows of ``memory``, None if all are.
         segments: (batch, time) int64; token types (BERT's sentence A and B), None for all zeros.
+        source: (batch, source time) int64; ids from which the network's own encoder makes the memory.
+        source_lengths: (batch,) int64; real ids of each row of ``source``, None if all are.
     """
 
     start: Tensor | None = None
@@ -28,6 +30,8 @@ class Conditioning:
     memory: Tensor | None = None
     memory_lengths: Tensor | None = None
     segments: Tensor | None = None
+    source: Tensor | None = None
+    source_lengths: Tensor | None = None
 
 
 class Cache(Protocol):
@@ -88,6 +92,12 @@ class Network(Protocol):
         self, ids: Tensor, *, lengths: Tensor | None = None, conditioning: Conditioning | None = None
     ) -> tuple[Tensor, ...]:
         """Return depth + 1 tensors (batch, time, width): the embedding, then each block, the last one normalised."""
+
+    def prepare(self, conditioning: Conditioning | None) -> Conditioning | None:
+        """Return ``conditioning`` with what is the same at every step computed: an encoder's memory from ``source``.
+
+        Calls do this themselves where it is still to be done; a sampler does it once.
+        """
 
     def new_cache(self, batch: int, capacity: int | None = None) -> Cache:
         """Allocate a cache for ``batch`` rows of at most ``capacity`` ids (default: the context)."""

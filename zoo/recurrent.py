@@ -170,6 +170,10 @@ class RecurrentNetwork(nn.Module):
         """Return the embedding (batch, time, embedding_width), then every layer's outputs (batch, time, width)."""
         return tuple(self._run(ids, lengths, conditioning, None))
 
+    def prepare(self, conditioning: Conditioning | None) -> Conditioning | None:
+        """Return ``conditioning`` as it is: nothing here is the same at every step."""
+        return conditioning
+
     def new_cache(self, batch: int, capacity: int | None = None) -> RecurrentCache:
         """Allocate the zero state of ``batch`` rows; ``capacity`` changes nothing, as the state has a fixed size."""
         weight = self.embedding.weight

@@ -22,6 +22,7 @@ from zoo.settings import build, tag, to_mapping
 from zoo.tokenizers.base import Tokenizer
 from zoo.train.loop import Trainer, TrainResult
 from zoo.train.monitor import Monitor
+from zoo.transformer.config import TransformerConfig
 from zoo.weights.folder import Contents, refuse_foreign
 from zoo.weights.folder import read as read_checkpoint
 from zoo.weights.tensors import load_weights
@@ -175,7 +176,10 @@ class Prepared:
 
 def with_vocabulary(config: NetworkConfig, tokenizer: Tokenizer[Any]) -> NetworkConfig:
     """Return ``config`` for the ids of ``tokenizer``: that is all a swap of tokenizers takes."""
-    return dataclasses.replace(config, vocabulary=tokenizer.spec.vocabulary_size)
+    vocabulary = tokenizer.spec.vocabulary_size
+    if isinstance(config, TransformerConfig) and config.encoder is not None:
+        config = dataclasses.replace(config, encoder=dataclasses.replace(config.encoder, vocabulary=vocabulary))
+    return dataclasses.replace(config, vocabulary=vocabulary)
 
 
 def refuse_too_large(config: NetworkConfig) -> None:

@@ -84,6 +84,9 @@ class FunctionNetwork:
     ) -> tuple[Tensor, ...]:
         return (self.hidden(ids, lengths=lengths),)
 
+    def prepare(self, conditioning: Conditioning | None) -> Conditioning | None:
+        return conditioning
+
     def new_cache(self, batch: int, capacity: int | None = None) -> ListCache:
         return ListCache([[] for _ in range(batch)], self.context if capacity is None else capacity)
 

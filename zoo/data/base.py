@@ -28,6 +28,7 @@ class Batch:
         indices: (batch,) int64; where each row comes from (start offset in the tokens, or sample number), for messages.
         lengths: (batch,) int64 or None.
         conditioning: see ``zoo.network.Conditioning``.
+        labels: (batch,) int64; what the network's head should say of each row, None where there is none.
     """
 
     ids: Tensor
@@ -35,6 +36,7 @@ class Batch:
     indices: Tensor
     lengths: Tensor | None = None
     conditioning: Conditioning | None = None
+    labels: Tensor | None = None
 
     def to(self, device: torch.device) -> Batch:
         """Return the batch on ``device``; ``indices`` stay where they are."""
@@ -44,6 +46,7 @@ class Batch:
             targets=self.targets.to(device, non_blocking=True),
             lengths=None if self.lengths is None else self.lengths.to(device, non_blocking=True),
             conditioning=None if self.conditioning is None else _move(self.conditioning, device),
+            labels=None if self.labels is None else self.labels.to(device, non_blocking=True),
         )
 
 

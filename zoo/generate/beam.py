@@ -12,10 +12,10 @@ from torch import Tensor
 from zoo.errors import ZooError
 from zoo.generate.logits import LogitsTransform, transform, transforms_of
 from zoo.generate.reader import CachedReader, PlainReader, Reader
-from zoo.generate.sampler import check_prompt, device_of, evaluation_mode, no_probability
+from zoo.generate.sampler import check_prompt, device_of, evaluation_mode, no_probability, prepared
 from zoo.generate.settings import SamplingSettings
-from zoo.generate.window import Windows
-from zoo.network import Network
+from zoo.generate.window import Windows, select_conditioning
+from zoo.network import Conditioning, Network
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,7 @@ def beam_search(
     *,
     end_ids: Sequence[int] = (),
     cache: bool = True,
+    conditioning: Conditioning | None = None,
     transforms: Sequence[LogitsTransform] = (),
 ) -> list[Hypothesis]:
     """Return up to ``settings.beams`` continuations of ``prompt`` (time,), the best first.
@@ -53,6 +54,7 @@ def beam_search(
         ZooError: see ``zoo.generate.sampler.Sampler``.
     """
     prompt = check_prompt(prompt, network, settings, 0)
+    conditioning = prepared(network, conditioning)
     search = _Search(settings, frozenset(end_ids))
     reader: Reader = CachedReader(network, None) if cache else PlainReader(network)
     windows = Windows([prompt], settings.max_new_tokens, network.context, device_of(network))
@@ -60,7 +62,7 @@ def beam_search(
     totals = torch.zeros(1, dtype=torch.float64)
     for length in range(1, settings.max_new_tokens + 1):
         with evaluation_mode(network):
-            logits = network.head(reader.read(windows, None))[:, -1].float()
+            logits = network.head(reader.read(windows, conditioning))[:, -1].float()
         steps = transform(logits, windows.seen, changes).double().log_softmax(dim=1).cpu()
         if bool(steps.isnan().any()):
             raise ZooError(no_probability("beam search"))
@@ -69,6 +71,7 @@ def beam_search(
             break
         windows.select(parents)
         reader.select(parents)
+        conditioning = None if conditioning is None else select_conditioning(conditioning, parents)
         windows.append(ids.to(logits.device))
     return search.best() or [Hypothesis(prompt[:0], 0.0, 0.0)]
 

@@ -45,12 +45,18 @@ class PaddedIds:
             raise ZooError(f"ids: {int(self.given[wrong][0])} is outside the model's vocabulary [0, {vocabulary})")
         time = self.given.shape[1]
         self._back = (columns - begins[:, None]) % time
-        rolled = self.given.where(self._real, 0).gather(1, (columns + begins[:, None]) % time)
-        self.ids = rolled[:, : int(self.lengths.max())]
+        self._forth = (columns + begins[:, None]) % time
+        self.ids = self.given.where(self._real, 0).gather(1, self._forth)[:, : int(self.lengths.max())]
 
     def rows(self) -> list[Tensor]:
         """Return the real ids of each row, (time,)."""
         return [row[:length] for row, length in zip(self.ids, self.lengths.tolist(), strict=True)]
+
+    def rolled(self, values: Tensor) -> Tensor:
+        """Return ``values``, one for each given id, as the ids are: each row's first real one at the left."""
+        if values.shape != self.given.shape:
+            raise ZooError(f"expected one value for each id {tuple(self.given.shape)}, got {tuple(values.shape)}")
+        return values.where(self._real, 0).gather(1, self._forth)[:, : self.ids.shape[1]]
 
     def restore(self, values: Tensor) -> Tensor:
         """Return ``values`` (batch, longest, width) in the columns of the given ids, 0 at padding."""

@@ -61,7 +61,7 @@ class Sampler:
         chunk: int | None = None,
     ) -> None:
         self._network = network
-        self._conditioning = conditioning
+        self._conditioning = prepared(network, conditioning)
         self._device = device_of(network)
         self._reader: Reader = CachedReader(network, chunk) if cache else PlainReader(network)
         self._transforms = (*transforms_of(settings), *transforms)
@@ -202,6 +202,17 @@ def check_prompt(prompt: Tensor, network: Network, settings: SamplingSettings, i
             "set truncate=left to use its end"
         )
     return prompt[-network.context :].cpu()
+
+
+@torch.no_grad()
+def prepared(network: Network, conditioning: Conditioning | None) -> Conditioning | None:
+    """Return ``conditioning`` on the network's device, with what is the same at every step computed."""
+    if conditioning is None:
+        return None
+    device = device_of(network)
+    fields = {name: value.to(device) for name, value in vars(conditioning).items() if value is not None}
+    with evaluation_mode(network):
+        return network.prepare(Conditioning(**fields))
 
 
 @contextmanager

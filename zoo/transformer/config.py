@@ -9,6 +9,7 @@ from zoo.errors import ZooError
 from zoo.network import DEEPEST
 from zoo.transformer.block import BlockKind, PreNorm
 from zoo.transformer.feedforward import FeedForwardKind, Mlp
+from zoo.transformer.heads import Head, OutputTransform
 from zoo.transformer.initial import Gpt2Initial, Initial
 from zoo.transformer.norm import LayerNorm, Norm
 from zoo.transformer.patterns import AnyPattern, Cross, Dense
@@ -39,7 +40,11 @@ class TransformerConfig:
         bias: linear layers have biases (the output matrix never has).
         dropout: probability, on attention weights, on what each half of a block adds, and on the embedding.
         segments: number of token types (BERT: 2), 0 for none.
+        output_transform: a layer before the output matrix (BERT's masked LM), None for none.
+        pooler: a layer over the first position (BERT), on which ``head`` then stands.
+        head: classifies beside predicting ids; None for none.
         memory_width: features of the memory that ``Cross`` layers attend to.
+        encoder: the transformer that makes the memory from source ids; None where memory comes from elsewhere.
         condition_at_output: add the per-position condition again before the output (Jukebox's upsamplers).
         initial: how weights are drawn.
     """
@@ -65,7 +70,11 @@ class TransformerConfig:
     bias: bool = True
     dropout: float = 0.0
     segments: int = 0
+    output_transform: OutputTransform | None = None
+    pooler: bool = False
+    head: Head | None = None
     memory_width: int | None = None
+    encoder: TransformerConfig | None = None
     condition_at_output: bool = False
     initial: Initial = Gpt2Initial()
 
@@ -91,6 +100,8 @@ class TransformerConfig:
         if self.tied and (self.output_vocabulary or 0) > self.vocabulary:
             raise ZooError(f"output_vocabulary {self.output_vocabulary} exceeds the tied vocabulary {self.vocabulary}")
         self._check_patterns()
+        if self.encoder is not None and self.encoder.width != self.memory_width:
+            raise ZooError(f"the encoder's width {self.encoder.width} is not memory_width {self.memory_width}")
         self.positions.rotation(self.head_width)
 
     def _check_patterns(self) -> None:

@@ -22,6 +22,8 @@ class Role(Enum):
     CROSS_OUTPUT = "cross_output"
     """Output matrices of both halves of a cross-attention layer."""
     OUTPUT = "output"
+    HEAD = "head"
+    """Matrices on top: transform, pooler, classifier."""
 
 
 _RESIDUAL = (Role.ATTENTION_OUTPUT, Role.FEEDFORWARD_OUTPUT, Role.CROSS_OUTPUT)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import cast
 
 import torch
@@ -16,6 +17,7 @@ from zoo.transformer.block import Block
 from zoo.transformer.cache import TransformerCache
 from zoo.transformer.config import TransformerConfig
 from zoo.transformer.embedding import Embedding
+from zoo.transformer.heads import Pooler
 from zoo.transformer.initial import Role
 from zoo.transformer.patterns import Cross
 from zoo.transformer.route import Call, choose
@@ -38,6 +40,11 @@ class Transformer(nn.Module):
         self.blocks = nn.ModuleList(self._block(layer) for layer in range(config.depth))
         self.final_norm = config.norm.build(config.width) if config.final_norm else nn.Identity()
         self.output = None if config.tied else nn.Linear(config.width, self.output_vocabulary, bias=False)
+        transform = config.output_transform
+        self.transform = transform.build(config.width, self.output_vocabulary, config.norm) if transform else None
+        self.pooler = Pooler(config.width) if config.pooler else None
+        self.classifier = config.head.build(config.width) if config.head else None
+        self.encoder = Transformer(config.encoder) if config.encoder else None
         self.draw_weights()
 
     def _block(self, layer: int) -> Block:
@@ -100,16 +107,41 @@ class Transformer(nn.Module):
 
     def head(self, hidden: Tensor) -> Tensor:
         """Return logits (batch, time, output_vocabulary) of hidden states (batch, time, width)."""
-        if self.output is not None:
-            logits: Tensor = self.output(hidden)
-            return logits
-        return functional.linear(hidden, self.embedding.tokens.weight[: self.output_vocabulary])
+        table = self.embedding.tokens.weight[: self.output_vocabulary] if self.output is None else self.output.weight
+        if self.transform is None:
+            return functional.linear(hidden, table)
+        return functional.linear(self.transform(hidden), table, self.transform.bias)
+
+    def classify(self, hidden: Tensor, *, lengths: Tensor | None = None) -> Tensor:
+        """Return the head's logits of last hidden states (batch, time, width): see ``zoo.transformer.heads``.
+
+        Args:
+            hidden: what ``hidden`` returns.
+            lengths: (batch,) int64, real positions of each row; None if all are.
+
+        Raises:
+            ZooError: the network has no head.
+        """
+        if self.classifier is None:
+            raise ZooError("this model has no head that classifies; give it one by fine-tuning")
+        pooled = None if self.pooler is None else self.pooler(hidden)
+        logits: Tensor = self.classifier(hidden, lengths, pooled)
+        return logits
+
+    def prepare(self, conditioning: Conditioning | None) -> Conditioning | None:
+        """Return ``conditioning`` with the memory that the encoder makes of its ``source``."""
+        if self.encoder is None or conditioning is None or conditioning.source is None:
+            return conditioning
+        lengths = conditioning.source_lengths
+        memory = self.encoder.hidden(conditioning.source, lengths=lengths)
+        return replace(conditioning, memory=memory, memory_lengths=lengths, source=None, source_lengths=None)
 
     def _states(
         self, ids: Tensor, lengths: Tensor | None, conditioning: Conditioning | None, cache: Cache | None
     ) -> Iterator[Tensor]:
         if cache is not None and not isinstance(cache, TransformerCache):
             raise ZooError(f"a transformer's cache comes from its new_cache, got a {type(cache).__name__}")
+        conditioning = self.prepare(conditioning)
         route = choose(ids, lengths, cache, self.context)
         angles = None if self.rotation is None else self.rotation.angles(route.positions)
         call = Call(route=route, angles=angles, conditioning=conditioning)
@@ -159,3 +191,9 @@ class Transformer(nn.Module):
             yield Role.CROSS_OUTPUT if cross else Role.FEEDFORWARD_OUTPUT, feedforward.output.weight
         if self.output is not None:
             yield Role.OUTPUT, self.output.weight
+        if self.transform is not None:
+            yield Role.HEAD, self.transform.dense.weight
+        if self.pooler is not None:
+            yield Role.HEAD, self.pooler.dense.weight
+        if self.classifier is not None:
+            yield Role.HEAD, self.classifier.output.weight
