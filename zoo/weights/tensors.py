@@ -1,15 +1,15 @@
-"""Named tensors in safetensors files: streamed out, checked before anything is loaded, and put into a network."""
+"""Named tensors in safetensors files: streamed out, checked before anything is read, and read one at a time."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from zoo.errors import ZooError
@@ -30,13 +30,112 @@ _NAMES = {
     torch.uint8: "U8",
     torch.bool: "BOOL",
 }
-_SIZES = {name: dtype.itemsize for dtype, name in _NAMES.items()}
+_DTYPES = {name: dtype for dtype, name in _NAMES.items()}
 
 
-def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> str:
-    """Write a safetensors file tensor by tensor (no copy of the whole in memory); return its hex sha256."""
+class TensorSource(Protocol):
+    """Named tensors on disk, of any format: nothing is read before it is asked for, and nothing is kept."""
+
+    @property
+    def where(self) -> str:
+        """What messages call it: a file or a folder."""
+
+    def names(self) -> Sequence[str]:
+        """Return the name of every tensor."""
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Return the shape of a tensor, known without reading it."""
+
+    def read(self, name: str, start: int = 0, stop: int | None = None) -> Tensor:
+        """Read a tensor from disk now, in the type that it is stored in.
+
+        Args:
+            name: one of ``names()``.
+            start, stop: which entries of the first axis to read, all by default; a tensor without axes is read whole.
+
+        Raises:
+            ZooError: the file is no longer what it was when it was opened.
+        """
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Place:
+    """Where a tensor's bytes are: ``offset`` counts from the start of the file."""
+
+    path: Path
+    offset: int
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+
+
+class SafetensorsSource:
+    """The tensors of one safetensors file, or of several that make up one model.
+
+    Files are read, not mapped: pages of a mapped file count as memory of the process.
+
+    Args:
+        paths: the files; their headers are read and checked here.
+
+    Raises:
+        ZooError: a file that is not sound, or a tensor in two of them.
+    """
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self._places: dict[str, _Place] = {}
+        for path in paths:
+            for name, place in _read_layout(path).items():
+                if name in self._places:
+                    raise ZooError(
+                        f"{path}: tensor {name!r} is also in {self._places[name].path.name}; get the files again"
+                    )
+                self._places[name] = place
+        self._where = str(paths[0] if len(paths) == 1 else paths[0].parent)
+
+    @property
+    def where(self) -> str:
+        """The file, or the folder of several."""
+        return self._where
+
+    def names(self) -> Sequence[str]:
+        """Return the name of every tensor."""
+        return list(self._places)
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Return the shape of a tensor."""
+        return self._places[name].shape
+
+    def read(self, name: str, start: int = 0, stop: int | None = None) -> Tensor:
+        """Read a tensor, or entries ``start`` to ``stop`` of its first axis; see ``TensorSource``."""
+        place = self._places[name]
+        first, *rest = place.shape or (1,)
+        start, stop, _ = slice(start, stop).indices(first)
+        tensor = torch.empty((max(stop - start, 0), *rest), dtype=place.dtype)
+        if tensor.numel():
+            row = math.prod(rest) * place.dtype.itemsize
+            view = tensor.reshape(-1).view(torch.uint8).numpy().data
+            try:
+                with place.path.open("rb", buffering=0) as file:
+                    file.seek(place.offset + start * row)
+                    while view:
+                        count = file.readinto(view)
+                        if not count:
+                            raise ZooError(f"{place.path} is cut short in tensor {name!r}; get the file again")
+                        view = view[count:]
+            except OSError as error:
+                raise ZooError(f"{place.path} cannot be read: {error.strerror}") from None
+        return tensor if place.shape else tensor.reshape(())
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> str:
+    """Write a safetensors file tensor by tensor (no copy of the whole in memory); return its hex sha256.
+
+    Args:
+        path: written in place: give it a temporary name.
+        tensors: by name; views are fine.
+        metadata: for the header.
+    """
     names = sorted(tensors, key=lambda name: (-tensors[name].dtype.itemsize, name))  # widest first keeps all aligned
-    header: dict[str, Any] = {}
+    header: dict[str, Any] = {} if metadata is None else {"__metadata__": dict(metadata)}
     offset = 0
     for name in names:
         tensor = tensors[name]
@@ -70,14 +169,8 @@ def read_tensors(path: Path, *, finite: bool = True) -> dict[str, Tensor]:
     Raises:
         ZooError: broken file, or a tensor that is not finite (its name is given).
     """
-    check_layout(path)
-    tensors: dict[str, Tensor] = {}
-    try:
-        with safe_open(path, framework="pt") as file:
-            for name in file.keys():  # noqa: SIM118  (this is no dict)
-                tensors[name] = file.get_tensor(name)
-    except (SafetensorError, OSError) as error:
-        raise ZooError(f"{path} cannot be loaded: {str(error).splitlines()[0]}; get the file again") from None
+    source = SafetensorsSource([path])
+    tensors = {name: source.read(name) for name in source.names()}
     if finite:
         check_finite(tensors, path)
     return tensors
@@ -93,8 +186,8 @@ def check_finite(tensors: Mapping[str, Tensor], where: Path | str) -> None:
             )
 
 
-def check_layout(path: Path) -> None:
-    """Check a safetensors header against the file before anything is allocated.
+def _read_layout(path: Path) -> dict[str, _Place]:
+    """Return what a safetensors header says, checked against the file before anything is allocated.
 
     Raises:
         ZooError: the header is cut short, too long or not JSON; a name twice, an unknown dtype, a shape that does not
@@ -122,19 +215,20 @@ def check_layout(path: Path) -> None:
     if not isinstance(header, dict):
         raise refuse("its header is no JSON object")
     header.pop("__metadata__", None)
-    spans = []
+    places = {}
     for name, entry in header.items():
-        span = _span(entry)
-        if span is None:
+        place = _place(path, entry, 8 + length)
+        if place is None:
             raise refuse(f"dtype, shape and offsets of tensor {name!r} do not fit")
-        spans.append(span)
-    end = 0
-    for start, stop in sorted(spans):
-        if start != end:
-            raise refuse(f"a hole or an overlap at byte {end}")
-        end = stop
-    if end != total - 8 - length:
-        raise refuse(f"{total - 8 - length} bytes of tensors where {end} are stated")
+        places[name] = place
+    end = 8 + length
+    for place in sorted(places.values(), key=lambda place: (place.offset, math.prod(place.shape))):
+        if place.offset != end:
+            raise refuse(f"a hole or an overlap at byte {end - 8 - length}")
+        end += math.prod(place.shape) * place.dtype.itemsize
+    if end != total:
+        raise refuse(f"{total - 8 - length} bytes of tensors where {end - 8 - length} are stated")
+    return places
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -144,18 +238,20 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return entries
 
 
-def _span(entry: object) -> tuple[int, int] | None:
-    """Return a header entry's [start, stop), or None if the entry makes no sense."""
+def _place(path: Path, entry: object, begin: int) -> _Place | None:
+    """Return what a header entry says, or None if it makes no sense."""
     if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
         return None
-    shape, offsets, size = entry["shape"], entry["data_offsets"], _SIZES.get(str(entry["dtype"]))
+    shape, offsets, dtype = entry["shape"], entry["data_offsets"], _DTYPES.get(str(entry["dtype"]))
     whole = all(
         isinstance(values, list) and all(type(value) is int and 0 <= value < 1 << 48 for value in values)
         for values in (shape, offsets)
     )
-    if size is None or not whole or len(offsets) != 2 or len(shape) > 16:
+    if dtype is None or not whole or len(offsets) != 2 or len(shape) > 16:
         return None
-    return (offsets[0], offsets[1]) if offsets[1] - offsets[0] == math.prod(shape) * size else None
+    if offsets[1] - offsets[0] != math.prod(shape) * dtype.itemsize:
+        return None
+    return _Place(path=path, offset=begin + offsets[0], shape=tuple(shape), dtype=dtype)
 
 
 def named_weights(network: nn.Module) -> dict[str, Tensor]:
