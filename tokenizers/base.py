@@ -43,6 +43,22 @@ class TokenSpec:
     lossless: bool
     fingerprint: str
 
+    @property
+    def target_end_id(self) -> int:
+        """The id that ends a target of an encoder-decoder: one beyond the ids of text, so that any tokenizer will do.
+
+        Such a network predicts ``target_end_id + 1`` ids.
+        """
+        return self.vocabulary_size
+
+    @property
+    def target_start_id(self) -> int:
+        """The id that a target of an encoder-decoder is drawn after; it is read and never predicted.
+
+        Such a network reads ``target_start_id + 1`` ids; its encoder reads the ids of text alone.
+        """
+        return self.vocabulary_size + 1
+
 
 class Tokenizer(ABC, Generic[Sample]):
     """Turns one sample into ids and back."""

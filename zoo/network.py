@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 DEEPEST = 1024
 """Most layers of a network; the deepest published have about a thousand. A mistyped depth must not fill the memory."""
@@ -33,6 +36,13 @@ class Conditioning:
     source: Tensor | None = None
     source_lengths: Tensor | None = None
 
+    @classmethod
+    def of_sources(cls, sources: Sequence[Tensor]) -> Conditioning:
+        """Return the conditioning by ``sources``, ids (time,) each, padded on the right where they differ in length."""
+        lengths = torch.tensor([len(source) for source in sources], dtype=torch.int64)
+        padded = pad_sequence(list(sources), batch_first=True)
+        return cls(source=padded, source_lengths=None if bool((lengths == lengths[0]).all()) else lengths)
+
 
 class Cache(Protocol):
     """What a model remembers of the ids it has seen: allocated once, written in place, one row per sequence."""
@@ -52,11 +62,18 @@ class Network(Protocol):
     """A causal or full sequence model: ids in, logits out.
 
     ``hidden`` and ``head`` are separate so that a sampler pays for the vocabulary at one position only.
+
+    Attributes:
+        vocabulary: ids that it reads.
+        output_vocabulary: ids that it predicts.
+        context: most ids that it reads at once.
+        source_context: most ids of a source that its encoder reads; None if it has no encoder.
     """
 
     vocabulary: int
     output_vocabulary: int
     context: int
+    source_context: int | None
 
     def hidden(
         self,

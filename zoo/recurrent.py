@@ -108,6 +108,7 @@ class RecurrentNetwork(nn.Module):
         self.vocabulary = config.vocabulary
         self.output_vocabulary = config.output_vocabulary or config.vocabulary
         self.context = config.context
+        self.source_context: int | None = None
         self.embedding = nn.Embedding(config.vocabulary, config.embedding_width)
         widths = [config.embedding_width] + [config.width] * (config.depth - 1)
         self.layers = nn.ModuleList(CELLS[config.cell](width, config.width, batch_first=True) for width in widths)

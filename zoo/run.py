@@ -13,7 +13,7 @@ from torch import nn
 
 from zoo.architecture import AnyNetwork, NetworkConfig, build_network, count_parameters
 from zoo.data.base import Corpus, TokenData
-from zoo.data.download import Progress
+from zoo.download import Progress
 from zoo.errors import ZooError
 from zoo.loading import choose_device
 from zoo.paths import find_checkpoint
@@ -68,11 +68,7 @@ class Run:
         refuse_foreign(
             {"out": str(self.out), "command": self.command}, "this command"
         )  # its card could not be read again
-        if not (self.resume or self.overwrite) and self.out.is_dir() and any(self.out.iterdir()):
-            raise ZooError(
-                f"{self.out} is not empty; add resume=true to go on with a run that is there, "
-                "overwrite=true to replace it, or choose another out=DIR"
-            )
+        refuse_taken(self.out, allowed=self.resume or self.overwrite)
         device = choose_device(self.device)
         corpus = self.recipe.data.open(progress)
         tokenizer, network = self._from_checkpoint() if self.init else self._afresh(corpus)
@@ -81,6 +77,7 @@ class Run:
                 f"tokenizer: {tokenizer.spec.type} is for {tokenizer.spec.modality}, the data is {corpus.modality}"
             )
         data = corpus.encode(tokenizer, network.context)
+        data.check(network)
         return Prepared(run=self, corpus=corpus, tokenizer=tokenizer, data=data, network=network.to(device))
 
     def _afresh(self, corpus: Corpus) -> tuple[Tokenizer[Any], AnyNetwork]:
@@ -116,6 +113,11 @@ class Prepared:
     tokenizer: Tokenizer[Any]
     data: TokenData
     network: AnyNetwork
+
+    @property
+    def out(self) -> Path:
+        """The run's folder."""
+        return self.run.out
 
     @property
     def parameters(self) -> int:
@@ -163,7 +165,7 @@ class Prepared:
                 "name": run.out.resolve().name,
                 "modality": recipe.modality,
                 "recipe": recipe.name,
-                "license": _license(data),
+                "license": licenses(data),
                 "data": data,
                 "command": run.command,
                 "seed": run.seed,
@@ -176,10 +178,12 @@ class Prepared:
 
 def with_vocabulary(config: NetworkConfig, tokenizer: Tokenizer[Any]) -> NetworkConfig:
     """Return ``config`` for the ids of ``tokenizer``: that is all a swap of tokenizers takes."""
-    vocabulary = tokenizer.spec.vocabulary_size
+    spec = tokenizer.spec
     if isinstance(config, TransformerConfig) and config.encoder is not None:
-        config = dataclasses.replace(config, encoder=dataclasses.replace(config.encoder, vocabulary=vocabulary))
-    return dataclasses.replace(config, vocabulary=vocabulary)
+        encoder = dataclasses.replace(config.encoder, vocabulary=spec.vocabulary_size)
+        read, predicted = spec.target_start_id + 1, spec.target_end_id + 1
+        return dataclasses.replace(config, encoder=encoder, vocabulary=read, output_vocabulary=predicted)
+    return dataclasses.replace(config, vocabulary=spec.vocabulary_size)
 
 
 def refuse_too_large(config: NetworkConfig) -> None:
@@ -208,7 +212,16 @@ def memory_bytes() -> int | None:
         return None
 
 
-def _license(data: list[dict[str, Any]]) -> str:
-    """Return what the weights inherit from their data."""
+def refuse_taken(out: Path, *, allowed: bool) -> None:
+    """Raise ZooError if there is something in a run's folder and nobody has said what to do about it (``allowed``)."""
+    if not allowed and out.is_dir() and any(out.iterdir()):
+        raise ZooError(
+            f"{out} is not empty; add resume=true to go on with a run that is there, "
+            "overwrite=true to replace it, or choose another out=DIR"
+        )
+
+
+def licenses(data: list[dict[str, Any]]) -> str:
+    """Return what the weights inherit from what they were made of, each entry with a ``license``."""
     stated = sorted({str(entry.get("license") or "unknown") for entry in data})
     return "; ".join(stated) if stated else "unknown"

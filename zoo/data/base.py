@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from zoo.network import Conditioning
+from zoo.errors import ZooError
+from zoo.network import Conditioning, Network
 from zoo.tokenizers.base import Modality, Tokenizer
 
 IGNORED = -100
@@ -63,13 +64,17 @@ class Problems:
 
     Attributes:
         name: metric prefix, e.g. ``held_out``.
-        prompts: (count, prompt time) int64.
-        answers: (count, answer time) int64.
+        prompts: int64 (count, prompt time), or ids (prompt time,) of each.
+        answers: int64 (count, answer time), or ids (answer time,) of each; with ``end_id``, if there is one.
+        end_id: id that ends an answer; None if answers are as long as they are.
+        sources: ids (source time,) of what each prompt is conditioned on; None for networks without an encoder.
     """
 
     name: str
-    prompts: Tensor
-    answers: Tensor
+    prompts: Tensor | Sequence[Tensor]
+    answers: Tensor | Sequence[Tensor]
+    end_id: int | None = None
+    sources: Sequence[Tensor] | None = None
 
 
 class TokenData(ABC):
@@ -99,6 +104,17 @@ class TokenData(ABC):
     def problems(self) -> tuple[Problems, ...]:
         """Return prompts with right answers where the task has them."""
         return ()
+
+    def check(self, network: Network) -> None:
+        """Refuse a network that cannot learn from this data, before training.
+
+        Raises:
+            ZooError: say why, and what to use.
+        """
+        if network.source_context is not None:
+            raise ZooError(
+                "model.encoder: this network turns a source into a target, and the data has no pairs of them"
+            )
 
 
 class Corpus(ABC):

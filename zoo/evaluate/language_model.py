@@ -15,7 +15,7 @@ from zoo.data.base import IGNORED, Batch, Problems, TokenData
 from zoo.errors import ZooError
 from zoo.generate.sampler import evaluation_mode, generate_ids
 from zoo.generate.settings import SamplingSettings
-from zoo.network import Network
+from zoo.network import Conditioning, Network
 
 Autocast = Callable[[], AbstractContextManager[Any]]
 ShouldStop = Callable[[], bool]
@@ -106,17 +106,20 @@ class _Run:
         right = 0
         for first in range(0, len(problems.prompts), size):
             self.poll()
-            prompts, answers = problems.prompts[first : first + size], problems.answers[first : first + size]
-            right += int((self.continue_greedily(prompts, answers.shape[1]) == answers).all(dim=1).sum())
+            answers = list(problems.answers[first : first + size])
+            drawn = self.continue_greedily(problems, slice(first, first + size), max(map(len, answers)))
+            right += sum(torch.equal(new[: len(answer)], answer) for new, answer in zip(drawn, answers, strict=True))
         return right / len(problems.prompts)
 
-    def continue_greedily(self, prompts: Tensor, count: int) -> Tensor:
-        """Return the ``count`` most likely ids one after another, (batch, count) on the CPU, for prompts (batch, time).
+    def continue_greedily(self, problems: Problems, rows: slice, count: int) -> list[Tensor]:
+        """Return the most likely ids after the prompts of ``rows``, one after another: ``count`` or up to the end id.
 
-        In the weights' own precision, which the cache has too.
+        On the CPU. In the weights' own precision, which the cache has too.
         """
         greedy = SamplingSettings(max_new_tokens=count, temperature=0.0)
-        return torch.stack(generate_ids(self.network, list(prompts), greedy))
+        sources, ends = problems.sources, () if problems.end_id is None else (problems.end_id,)
+        told = None if sources is None else Conditioning.of_sources(sources[rows])
+        return generate_ids(self.network, list(problems.prompts[rows]), greedy, end_ids=ends, conditioning=told)
 
     def poll(self) -> None:
         if self.should_stop():

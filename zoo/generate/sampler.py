@@ -41,6 +41,7 @@ class Sampler:
         conditioning: rows as ``prompts``; ``added`` must cover every position up to the last id drawn.
         transforms: applied to logits after the settings' own, e.g. ``zoo.generate.logits.Allow``.
         draw: instead of greedy or seeded sampling, e.g. ``zoo.generate.draw.InverseCumulative``.
+        seeds: of each sample, where equal prompts do not mean equal samples; None for ``sample_seeds``.
         chunk: read prompts in pieces of this many ids, to bound memory; None reads them whole.
 
     Raises:
@@ -58,6 +59,7 @@ class Sampler:
         conditioning: Conditioning | None = None,
         transforms: Sequence[LogitsTransform] = (),
         draw: Draw | None = None,
+        seeds: Sequence[int] | None = None,
         chunk: int | None = None,
     ) -> None:
         self._network = network
@@ -66,7 +68,8 @@ class Sampler:
         self._reader: Reader = CachedReader(network, chunk) if cache else PlainReader(network)
         self._transforms = (*transforms_of(settings), *transforms)
         if draw is None:
-            draw = Greedy() if settings.temperature == 0 else Race(sample_seeds(prompts, settings.seed), self._device)
+            seeds = sample_seeds(prompts, settings.seed) if seeds is None else seeds
+            draw = Greedy() if settings.temperature == 0 else Race(seeds, self._device)
         self._draw = draw
         self._end_ids = torch.tensor(list(end_ids), dtype=torch.int64)
         self._remaining = settings.max_new_tokens
@@ -155,12 +158,17 @@ def generate_ids(
 
 @torch.no_grad()
 def next_probabilities(
-    network: Network, prompt: Tensor, settings: SamplingSettings, transforms: Sequence[LogitsTransform] = ()
+    network: Network,
+    prompt: Tensor,
+    settings: SamplingSettings,
+    transforms: Sequence[LogitsTransform] = (),
+    conditioning: Conditioning | None = None,
 ) -> Tensor:
     """Return what the next id after ``prompt`` (time,) would be drawn from, float32 (vocabulary,) on the CPU."""
     ids = check_prompt(prompt, network, settings, 0).to(device_of(network))[None]
+    told = prepared(network, conditioning)
     with evaluation_mode(network):
-        logits = network.head(network.hidden(ids)[:, -1:])[:, -1].float()
+        logits = network.head(network.hidden(ids, conditioning=told)[:, -1:])[:, -1].float()
     probabilities = transform(logits, ids, (*transforms_of(settings), *transforms)).softmax(dim=1)[0].cpu()
     if not bool(probabilities.isfinite().all()):
         raise ZooError(no_probability("prompt 0"))
@@ -196,12 +204,17 @@ def check_prompt(prompt: Tensor, network: Network, settings: SamplingSettings, i
     if lowest < 0 or highest >= network.vocabulary:
         wrong = lowest if lowest < 0 else highest
         raise ZooError(f"prompt {index}: id {wrong} is outside the model's vocabulary [0, {network.vocabulary})")
-    if len(prompt) > network.context and settings.truncate != "left":
+    return cut_prompt(prompt, network.context, settings, index).cpu()
+
+
+def cut_prompt(prompt: Tensor, context: int, settings: SamplingSettings, index: int) -> Tensor:
+    """Return the last ``context`` ids of ``prompt`` (time,) if the settings allow to cut it, or raise ZooError."""
+    if len(prompt) > context and settings.truncate != "left":
         raise ZooError(
-            f"prompt {index} has {len(prompt)} ids, more than the model's context of {network.context}; shorten it, or "
+            f"prompt {index} has {len(prompt)} ids, more than the model's context of {context}; shorten it, or "
             "set truncate=left to use its end"
         )
-    return prompt[-network.context :].cpu()
+    return prompt[-context:]
 
 
 @torch.no_grad()

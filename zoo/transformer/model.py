@@ -35,6 +35,7 @@ class Transformer(nn.Module):
         self.vocabulary = config.vocabulary
         self.output_vocabulary = config.output_vocabulary or config.vocabulary
         self.context = config.context
+        self.source_context = config.encoder.context if config.encoder else None
         self.embedding = Embedding(config)
         self.rotation = config.positions.rotation(config.head_width)
         self.blocks = nn.ModuleList(self._block(layer) for layer in range(config.depth))
