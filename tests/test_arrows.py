@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 
-GROUND = {"errors", "settings", "paths", "network"}
+GROUND = {"errors", "settings", "paths", "network", "download"}
 CORE = GROUND | {"transformer", "recurrent", "architecture"}
 MIDDLE = CORE | {"tokenizers", "data"}
 WORK = MIDDLE | {"weights", "generate", "evaluate", "model", "loading", "train"}
@@ -23,6 +23,7 @@ ALLOWED: dict[str, set[str]] = {
     "settings": {"errors"},
     "paths": {"errors"},
     "network": {"errors", "settings"},
+    "download": {"errors"},
     "tokenizers": GROUND,
     "data": GROUND | {"tokenizers"},
     "transformer": GROUND,

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from zoo.data.base import IGNORED, Batch, Corpus, Problems, TokenData
-from zoo.data.download import Progress
 from zoo.data.seeded import generator
+from zoo.download import Progress
 from zoo.errors import ZooError
 from zoo.tokenizers.base import Modality, Tokenizer
 

@@ -13,11 +13,12 @@ from einops import rearrange
 
 from zoo.data.base import IGNORED, Batch, Corpus, TokenData
 from zoo.data.documents import check_encoding, from_text
-from zoo.data.download import Manifest, Progress, Source
 from zoo.data.read import Documents, read_documents
 from zoo.data.seeded import generator
+from zoo.data.sources import Manifest, Source
 from zoo.data.stream import Ids, Stream, encode
 from zoo.data.text import bits_per_byte, check_fraction, check_modality, locate, unlicensed
+from zoo.download import Progress
 from zoo.errors import ZooError
 from zoo.tokenizers.base import Modality, Tokenizer
 

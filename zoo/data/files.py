@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal, cast
 
+from zoo.download import sha256_of as sha256_of
 from zoo.errors import ZooError, suggest
 
 Kind = Literal["text", "table", "image", "array", "idx", "sound", "other"]
@@ -132,15 +133,6 @@ def open_bytes(path: Path) -> Iterator[IO[bytes]]:
             yield cast("IO[bytes]", stream)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise ZooError(f"{path}: damaged gzip file ({error}); fetch or pack it again") from None
-    except OSError as error:
-        raise ZooError(f"{path}: cannot be read ({error.strerror or error})") from None
-
-
-def sha256_of(path: Path) -> str:
-    """Return the hex sha256 of a file as it lies on disk."""
-    try:
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
         raise ZooError(f"{path}: cannot be read ({error.strerror or error})") from None
 

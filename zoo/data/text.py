@@ -13,11 +13,12 @@ from einops import rearrange
 
 from zoo.data.base import Batch, Corpus, TokenData
 from zoo.data.documents import check_encoding, from_text, split_bytes
-from zoo.data.download import Manifest, Progress, Source
 from zoo.data.read import Documents, read_documents
 from zoo.data.read_table import check_columns
 from zoo.data.seeded import generator
+from zoo.data.sources import Manifest, Source
 from zoo.data.stream import Ids, Stream, encode
+from zoo.download import Progress
 from zoo.errors import ZooError
 from zoo.tokenizers.base import Modality, Tokenizer
 
@@ -172,13 +173,16 @@ class TextData(TokenData):
                 )
         self.train_tokens = len(train.ids)
         self.context = context
-        self._train = train.ids
-        self._held_out = held_out
+        self._title, self._train, self._held_out = title, train, held_out
+
+    def with_context(self, context: int) -> TextData:
+        """Return the same ids in windows of another size."""
+        return TextData(title=self._title, train=self._train, held_out=self._held_out, context=context)
 
     def batch(self, *, step: int, size: int, seed: int) -> Batch:
         """Return ``size`` windows from anywhere in the training part, all starts equally likely."""
-        starts = generator(seed, step).integers(0, len(self._train) - self.context, size=size)
-        return _windows(self._train, starts, self.context)
+        starts = generator(seed, step).integers(0, len(self._train.ids) - self.context, size=size)
+        return _windows(self._train.ids, starts, self.context)
 
     def held_out(self, size: int) -> Iterator[Batch]:
         """Yield windows side by side: every held-out id but the first, which nothing stands before, is predicted once.
