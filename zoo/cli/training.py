@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from zoo.cli.terminal import columns, count, one_line, say
 from zoo.errors import ZooError
@@ -15,8 +15,20 @@ if TYPE_CHECKING:
     from zoo.recipe import Recipe
     from zoo.run import Prepared
     from zoo.train.loop import TrainResult
+    from zoo.train.monitor import Monitor
 
 MOST_THREADS = 1024
+
+
+class Trainable(Protocol):
+    """What is ready to be trained into a folder: ``zoo.run.Prepared``, ``zoo.finetune.Prepared``."""
+
+    @property
+    def out(self) -> Path:
+        """The run's folder."""
+
+    def train(self, monitor: Monitor | None = None) -> TrainResult:
+        """Train into it."""
 
 
 def checked_recipe(name: str, overrides: Mapping[str, str], *, size: str | None, also: Sequence[str]) -> Recipe:
@@ -36,7 +48,7 @@ def checked_recipe(name: str, overrides: Mapping[str, str], *, size: str | None,
     return build(compose(name, overrides, size=size, also=also))
 
 
-def train(prepared: Prepared, *, heading: str = "", again: str = "the same command with resume=true") -> TrainResult:
+def train(prepared: Trainable, *, heading: str = "", again: str = "the same command with resume=true") -> TrainResult:
     """Train with a progress bar (lines where nobody is looking); a signal ends the program once the run is saved.
 
     Args:
@@ -50,7 +62,7 @@ def train(prepared: Prepared, *, heading: str = "", again: str = "the same comma
     try:
         return prepared.train(monitor(heading))
     except Interrupted as stop:
-        say(f"zoo: stopped and saved in {prepared.run.out}; {again} goes on")
+        say(f"zoo: stopped and saved in {prepared.out}; {again} goes on")
         raise SystemExit(128 + stop.signal) from None
 
 

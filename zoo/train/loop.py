@@ -67,6 +67,7 @@ class Trainer:
         resume: go on from the newest complete state in ``out``, or start if there is none.
         overwrite: replace the run that is in ``out``.
         monitor: hears of the progress.
+        identity: what else must be the same in a run that goes on, plain values.
     """
 
     def __init__(
@@ -81,10 +82,12 @@ class Trainer:
         resume: bool = False,
         overwrite: bool = False,
         monitor: Monitor | None = None,
+        identity: Mapping[str, Any] | None = None,
     ) -> None:
         self.network, self.data, self.settings, self.contents = network, data, settings, contents
         self.out, self.seed, self.resume, self.overwrite = Path(out), seed, resume, overwrite
         self.monitor: Monitor = Quiet() if monitor is None else monitor
+        self.identity = dict(identity or {})
         self.device = next(network.parameters()).device
         self.optimizer = settings.optimizer.build(network)
         self.average = Average(network, settings.average) if settings.average else None
@@ -342,6 +345,7 @@ class Trainer:
             "seed": self.seed,
             "optimizer": plain.tag(type(self.settings.optimizer)),
             "averaging": self.average is not None,
+            **self.identity,
         }
         result: dict[str, Any] = json.loads(json.dumps(identity))
         return result

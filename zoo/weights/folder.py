@@ -44,6 +44,7 @@ class Contents:
         tokenizer: saved beside the weights; None where ids are all there is.
         recipe: the resolved recipe.
         card: where the model comes from; ``parameters`` is filled in here if it is missing.
+        head: what fine-tuning made of the model, e.g. ``language_model``; None where it was only trained.
     """
 
     family: str
@@ -52,6 +53,7 @@ class Contents:
     tokenizer: Tokenizer[Any] | None
     recipe: Mapping[str, Any]
     card: Mapping[str, Any]
+    head: str | None = None
 
     def __post_init__(self) -> None:
         refuse_foreign({"network": self.network, "recipe": self.recipe}, "this run")
@@ -141,6 +143,8 @@ def publish(folder: Path, contents: Contents, put_weights: Callable[[Path], str]
             "parameters": parameters,
             "network": contents.network,
         }
+        if contents.head is not None:
+            config["head"] = contents.head
         if contents.tokenizer is not None:
             contents.tokenizer.save(stage / "tokenizer")
             config["tokenizer"] = contents.tokenizer.spec.fingerprint
