@@ -59,8 +59,8 @@ class TensorSource(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Place:
-    """Where a tensor's bytes are: ``offset`` counts from the start of the file."""
+class Place:
+    """Where a tensor's bytes are, little-endian and row by row: ``offset`` counts from the start of the file."""
 
     path: Path
     offset: int
@@ -68,32 +68,23 @@ class _Place:
     dtype: torch.dtype
 
 
-class SafetensorsSource:
-    """The tensors of one safetensors file, or of several that make up one model.
+class PlacedSource:
+    """Tensors whose places in files are known.
 
     Files are read, not mapped: pages of a mapped file count as memory of the process.
 
     Args:
-        paths: the files; their headers are read and checked here.
-
-    Raises:
-        ZooError: a file that is not sound, or a tensor in two of them.
+        places: where each tensor is, compared with the files' sizes by the caller.
+        where: what messages call the source.
     """
 
-    def __init__(self, paths: Sequence[Path]) -> None:
-        self._places: dict[str, _Place] = {}
-        for path in paths:
-            for name, place in _read_layout(path).items():
-                if name in self._places:
-                    raise ZooError(
-                        f"{path}: tensor {name!r} is also in {self._places[name].path.name}; get the files again"
-                    )
-                self._places[name] = place
-        self._where = str(paths[0] if len(paths) == 1 else paths[0].parent)
+    def __init__(self, places: Mapping[str, Place], where: Path) -> None:
+        self._places = dict(places)
+        self._where = str(where)
 
     @property
     def where(self) -> str:
-        """The file, or the folder of several."""
+        """What messages call it."""
         return self._where
 
     def names(self) -> Sequence[str]:
@@ -124,6 +115,26 @@ class SafetensorsSource:
             except OSError as error:
                 raise ZooError(f"{place.path} cannot be read: {error.strerror}") from None
         return tensor if place.shape else tensor.reshape(())
+
+
+class SafetensorsSource(PlacedSource):
+    """The tensors of one safetensors file, or of several that make up one model.
+
+    Args:
+        paths: the files; their headers are read and checked here.
+
+    Raises:
+        ZooError: a file that is not sound, or a tensor in two of them.
+    """
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        places: dict[str, Place] = {}
+        for path in paths:
+            for name, place in _read_layout(path).items():
+                if name in places:
+                    raise ZooError(f"{path}: tensor {name!r} is also in {places[name].path.name}; get the files again")
+                places[name] = place
+        super().__init__(places, paths[0] if len(paths) == 1 else paths[0].parent)
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> str:
@@ -186,7 +197,7 @@ def check_finite(tensors: Mapping[str, Tensor], where: Path | str) -> None:
             )
 
 
-def _read_layout(path: Path) -> dict[str, _Place]:
+def _read_layout(path: Path) -> dict[str, Place]:
     """Return what a safetensors header says, checked against the file before anything is allocated.
 
     Raises:
@@ -238,7 +249,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return entries
 
 
-def _place(path: Path, entry: object, begin: int) -> _Place | None:
+def _place(path: Path, entry: object, begin: int) -> Place | None:
     """Return what a header entry says, or None if it makes no sense."""
     if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
         return None
@@ -251,7 +262,7 @@ def _place(path: Path, entry: object, begin: int) -> _Place | None:
         return None
     if offsets[1] - offsets[0] != math.prod(shape) * dtype.itemsize:
         return None
-    return _Place(path=path, offset=begin + offsets[0], shape=tuple(shape), dtype=dtype)
+    return Place(path=path, offset=begin + offsets[0], shape=tuple(shape), dtype=dtype)
 
 
 def named_weights(network: nn.Module) -> dict[str, Tensor]:
