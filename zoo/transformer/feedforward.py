@@ -41,7 +41,12 @@ _ACTIVATIONS: dict[ActivationName, Callable[[Tensor], Tensor]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Mlp:
-    """``output(activation(input(x)))`` of hidden width ``int(ratio * width)``. Vaswani et al. 2017, equation 2."""
+    """``output(activation(input(x)))``. Vaswani et al. 2017, equation 2.
+
+    Attributes:
+        activation: elementwise, between the two matrices.
+        ratio: hidden width as a ratio of the width, so that ``hidden`` finds back any whole number over the width.
+    """
 
     activation: ActivationName = "gelu_tanh"
     ratio: float = 4.0
@@ -49,9 +54,13 @@ class Mlp:
     def __post_init__(self) -> None:
         _check_ratio(self.ratio)
 
+    def hidden(self, width: int) -> int:
+        """Return the hidden width."""
+        return round(self.ratio * width)
+
     def build(self, width: int, *, bias: bool, dropout: float) -> FeedForward:
         """Return the module (batch, time, width) -> (batch, time, width)."""
-        return PlainFeedForward(width, int(self.ratio * width), activation(self.activation), bias, dropout)
+        return PlainFeedForward(width, self.hidden(width), activation(self.activation), bias, dropout)
 
 
 @dataclass(frozen=True, kw_only=True)
