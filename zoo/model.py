@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -14,35 +13,18 @@ from torch import Tensor
 
 from zoo import settings
 from zoo.architecture import AnyNetwork, NetworkConfig, count_parameters
-from zoo.errors import ZooError, suggest
-from zoo.generate.beam import beam_search
-from zoo.generate.logits import Allow, LogitsTransform
+from zoo.drawing import Drawer
+from zoo.drawing import Drawn as Drawn
+from zoo.errors import ZooError
 from zoo.generate.padding import PaddedIds
-from zoo.generate.sampler import Sampler, next_probabilities, sample_seeds
-from zoo.generate.settings import SamplingOptions, SamplingSettings
-from zoo.generate.text import StopWatch, check_stops, cut_at_stop, stream_until_stop
-from zoo.network import Conditioning
+from zoo.generate.sampler import prepared
+from zoo.generate.settings import SamplingOptions
+from zoo.generate.text import stream_until_stop
+from zoo.prompts import prompts_of
 from zoo.tokenizers.base import TextTokenizer, Tokenizer
 from zoo.transformer.model import Transformer
 from zoo.weights import folder as folders
 from zoo.weights.tensors import named_weights
-
-
-@dataclass(frozen=True, kw_only=True)
-class Drawn:
-    """One sample with what it came from.
-
-    Attributes:
-        prompt: what it continues, as given; None if it began from nothing.
-        seed: the same prompt alone with this seed gives the same sample.
-        ids: prompt and new ids, int64 (time,); a start id is left out, an end id and stop sequences are still there.
-        sample: what the tokenizer makes of the ids: text, an image, sound.
-    """
-
-    prompt: Any
-    seed: int
-    ids: Tensor
-    sample: Any
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,20 +34,6 @@ class TokenProbability:
     id: int
     text: str
     probability: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Start:
-    """A prompt on its way to the sampler: the network reads ``lead`` (a start id) too, the sample is without it."""
-
-    given: Any
-    lead: Tensor
-    ids: Tensor
-
-    @property
-    def read(self) -> Tensor:
-        """All ids that the network reads, (time,)."""
-        return torch.cat([self.lead, self.ids])
 
 
 class Model:
@@ -95,6 +63,7 @@ class Model:
                 f"{network.vocabulary}; "
                 "use the tokenizer that the network was trained with"
             )
+        prompts_of(network, tokenizer)  # refuses what does not fit
         self.network = network.eval()
         self.config: NetworkConfig = network.config
         self.tokenizer = tokenizer
@@ -132,6 +101,8 @@ class Model:
         length_penalty: float = 1.0,
     ) -> Any:
         """Return samples that go on from ``prompt``, prompt included: text, an image or sound.
+
+        Where the network has an encoder, the prompt is the source and a sample its target alone.
 
         Args:
             prompt: what to continue, or a list of such. None or empty text begins from the tokenizer's start id, else
@@ -182,13 +153,14 @@ class Model:
         **sampling: Unpack[SamplingOptions],
     ) -> list[Drawn]:
         """Return what ``generate`` returns together with ids and seeds, always as a list."""
-        starts = [self._start(given) for given in (prompt if isinstance(prompt, list) else [prompt])]
-        wanted, stops = self._settings(sampling, starts), self._stops(stop)
-        self._refuse(count, conditions)
-        new = self._continue(starts, wanted, count, stops, cache)
+        drawer = self._drawer
+        starts = [drawer.prompts.start(given) for given in (prompt if isinstance(prompt, list) else [prompt])]
+        wanted, stops = drawer.settings(sampling, starts, count), drawer.stops(stop)
+        drawer.prompts.refuse(conditions)
+        new = drawer.continue_all(starts, wanted, count, stops, cache)
         starts = [start for start in starts for _ in range(count)]
-        seeds = sample_seeds([start.read for start in starts], wanted.seed)
-        return [self._drawn(*each, stops) for each in zip(starts, seeds, new, strict=True)]
+        seeds = drawer.seeds(starts, wanted)
+        return [drawer.drawn(*each, stops) for each in zip(starts, seeds, new, strict=True)]
 
     def stream(
         self,
@@ -207,16 +179,18 @@ class Model:
         Raises:
             ZooError: as ``generate``; several samples; a model that makes no text.
         """
-        self._refuse(count, conditions)
+        drawer = self._drawer
+        drawer.prompts.refuse(conditions)
         if count > 1 or isinstance(prompt, list):
             raise ZooError("stream draws one sample of one prompt; use generate for several")
         if not isinstance(self.tokenizer, TextTokenizer):
             raise ZooError(f"stream is for text and this model makes {self.modality}; use generate")
-        start = self._start(prompt)
-        wanted, stops = self._settings(sampling, [start]), self._stops(stop)
+        start = drawer.prompts.start(prompt)
+        wanted, stops = drawer.settings(sampling, [start], count), drawer.stops(stop)
         if wanted.beams > 1:
             raise ZooError("beam search knows its text only at the end; use generate, or beams=1")
-        new = (index for _, index in self._run([start], wanted, (), cache) if index != self.tokenizer.spec.end_id)
+        ends = drawer.prompts.end_ids
+        new = (index for _, index in drawer.run([start], wanted, 1, (), cache) if index not in ends)
         pieces = self.tokenizer.stream(chain(start.ids.tolist(), new))
         return stream_until_stop(pieces, stops, len(self.tokenizer.decode(start.ids)))
 
@@ -234,22 +208,23 @@ class Model:
         """Continue ids as they are: nothing is put before them. Other arguments are those of ``generate``.
 
         Args:
-            ids: int64 (batch, time) or (time,), with the start id where the family has one.
+            ids: int64 (batch, time) or (time,), with the start id where the family has one; targets of networks with
+                an encoder begin with ``tokenizer.spec.target_start_id``.
             mask: like ``ids``, 0 at padding on the left or the right of a row.
             count: samples for each row, one below the other in the result.
+            conditions: see ``logits``.
 
         Returns:
             int64 (batch * count, time + new): the given columns as they were, then the new ids. Rows that end early are
             filled up with the tokenizer's pad id, else its end id, else id 0.
         """
         padded = PaddedIds(ids, mask, vocabulary=self.network.vocabulary)
-        none = torch.empty(0, dtype=torch.int64)
-        starts = [_Start(given=None, lead=none, ids=row.cpu()) for row in padded.rows()]
-        wanted, stops = self._settings(sampling, starts), self._stops(stop)
-        self._refuse(count, conditions)
-        new = self._continue(starts, wanted, count, stops, cache)
-        spec = self.tokenizer.spec
-        filler = next((special for special in (spec.pad_id, spec.end_id) if special is not None), 0)
+        drawer = self._drawer
+        starts = drawer.prompts.rows(padded, conditions)
+        wanted, stops = drawer.settings(sampling, starts, count), drawer.stops(stop)
+        new = drawer.continue_all(starts, wanted, count, stops, cache)
+        fillers = (self.tokenizer.spec.pad_id, *drawer.prompts.end_ids)
+        filler = next((index for index in fillers if index is not None), 0)
         longest = max(map(len, new))
         drawn = torch.tensor([row + [filler] * (longest - len(row)) for row in new], dtype=torch.int64)
         given = padded.given.repeat_interleave(count, dim=0)
@@ -262,7 +237,12 @@ class Model:
         Args:
             ids: int64 (batch, time) or (time,), with the start id where the family has one.
             mask: like ``ids``, 0 at padding on the left or the right of a row; logits are 0 there.
-            conditions: for models that take them: ``segments``, token types like ``ids`` (BERT).
+            conditions: for models that take them. ``segments``: token types like ``ids`` (BERT). Networks with an
+                encoder need ``source``: a text or a list of texts, or int64 (batch, source time), with ``source_mask``
+                like it, 0 at padding; one source alone is every row's.
+
+        Raises:
+            ZooError: ids outside the vocabulary or beyond the context, conditions that the model does not take.
         """
         hidden, padded = self._hidden(ids, mask, conditions)
         return padded.restore(self.network.head(hidden).float())
@@ -293,7 +273,7 @@ class Model:
     ) -> tuple[Tensor, ...]:
         """Return depth + 1 tensors, float32 (batch, time, width): the embedding, then each block. See ``logits``."""
         padded = PaddedIds(ids, mask, vocabulary=self.network.vocabulary)
-        told = self._conditioning(conditions, padded)
+        told = prepared(self.network, self._drawer.prompts.told(padded, conditions))
         states = self.network.hidden_states(padded.ids.to(self.device), lengths=padded.lengths.cpu(), conditioning=told)
         return tuple(padded.restore(state.float()) for state in states)
 
@@ -308,10 +288,9 @@ class Model:
         Raises:
             ZooError: as ``generate``.
         """
-        start = self._start(prompt)
-        wanted = self._settings(sampling, [start])
-        self._refuse(count, None)
-        probabilities = next_probabilities(self.network, start.read, wanted, self._transforms())
+        drawer = self._drawer
+        start = drawer.prompts.start(prompt)
+        probabilities = drawer.next_probabilities(start, drawer.settings(sampling, [start], count))
         values, ids = probabilities.topk(min(count, len(probabilities)))
         return [
             TokenProbability(id=index, text=self.tokenizer.decode(torch.tensor([index])), probability=value)
@@ -367,132 +346,15 @@ class Model:
     ) -> tuple[Tensor, PaddedIds]:
         """Return the last hidden states of rows that begin at the left, and how they stood."""
         padded = PaddedIds(ids, mask, vocabulary=self.network.vocabulary)
-        told = self._conditioning(conditions, padded)
+        told = prepared(self.network, self._drawer.prompts.told(padded, conditions))
         hidden = self.network.hidden(padded.ids.to(self.device), lengths=padded.lengths.cpu(), conditioning=told)
         return hidden, padded
 
-    def _conditioning(self, conditions: Mapping[str, Any] | None, padded: PaddedIds) -> Conditioning | None:
-        """Return what the network is told beside ids that it is given as such."""
-        known = dict(conditions or {})
-        segments = known.pop("segments", None) if getattr(self.config, "segments", 0) else None
-        self._refuse(1, known)
-        if segments is None:
-            return None
-        return Conditioning(segments=padded.rolled(segments.reshape(padded.given.shape)).to(self.device))
-
-    def _start(self, prompt: Any) -> _Start:
-        """Return the ids from which a sample begins."""
-        start = self.tokenizer.spec.start_id
-        if prompt is None or (isinstance(prompt, str) and not prompt):
-            none = torch.empty(0, dtype=torch.int64)
-            return _Start(given=prompt, lead=torch.tensor([self._first_id() if start is None else start]), ids=none)
-        lead = torch.tensor([] if start is None else [start], dtype=torch.int64)
-        return _Start(given=prompt, lead=lead, ids=self.tokenizer.encode(prompt))
-
-    def _first_id(self) -> int:
-        """Return what a sample begins after where there is no start id: a document's end, a new line, else id 0."""
-        if self.tokenizer.spec.end_id is not None:
-            return self.tokenizer.spec.end_id
-        try:
-            newline = self.tokenizer.encode("\n").tolist() if self.modality == "text" else []
-        except ZooError:  # not in the alphabet
-            return 0
-        return newline[0] if len(newline) == 1 else 0
-
-    def _settings(self, sampling: SamplingOptions, starts: Sequence[_Start]) -> SamplingSettings:
-        """Check the settings, and say how many ids to draw where they do not."""
-        for name in sampling:
-            if name not in SamplingOptions.__annotations__:
-                raise ZooError(f"unknown setting '{name}'{suggest(name, SamplingOptions.__annotations__)}")
-        room = sampling.get("max_new_tokens")
-        if room is None:
-            shape = self.tokenizer.spec.shape
-            stated = self.recipe.get("generate") or {}
-            if shape is not None:
-                room = max(math.prod(shape) - min((len(start.ids) for start in starts), default=0), 0)
-            elif isinstance(stated, Mapping) and isinstance(stated.get("max_new_tokens"), int):
-                room = stated["max_new_tokens"]
-            else:
-                room = self.network.context
-        chosen: dict[str, Any] = {**sampling, "max_new_tokens": room}
-        return SamplingSettings(**chosen)
-
-    def _stops(self, stop: str | Sequence[str]) -> tuple[str, ...]:
-        stops = check_stops(stop)
-        if stops and self.modality != "text":
-            raise ZooError(f"stop: sequences end text, and this model makes {self.modality}; use max_new_tokens")
-        return stops
-
-    def _refuse(self, count: int, conditions: Mapping[str, Any] | None) -> None:
-        if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-            raise ZooError(f"count: must be a whole number of at least 1, got {count!r}")
-        if conditions:
-            raise ZooError(f"this model takes no conditions, got {', '.join(map(str, conditions))}")
-
-    def _continue(
-        self, starts: Sequence[_Start], wanted: SamplingSettings, count: int, stops: tuple[str, ...], cache: bool
-    ) -> list[list[int]]:
-        """Return new ids of ``count`` continuations of each start, those of the first start first."""
-        if wanted.beams > 1:
-            return [ids for start in starts for ids in self._search(start, wanted, count, cache)]
-        starts = [start for start in starts for _ in range(count)]
-        new: list[list[int]] = [[] for _ in starts]
-        for row, index in self._run(starts, wanted, stops, cache):
-            new[row].append(index)
-        return new
-
-    def _run(
-        self, starts: Sequence[_Start], wanted: SamplingSettings, stops: tuple[str, ...], cache: bool
-    ) -> Iterator[tuple[int, int]]:
-        """Draw: return an iterator over (row, new id). Settings and prompts are checked before it is returned."""
-        sampler = Sampler(
-            self.network,
-            [start.read for start in starts],
-            wanted,
-            end_ids=self._end_ids(),
-            cache=cache,
-            transforms=self._transforms(),
-        )
-        watches = [StopWatch(self.tokenizer.decode, start.ids.tolist(), stops) for start in starts if stops]
-
-        def pairs() -> Iterator[tuple[int, int]]:
-            for step in sampler:
-                for row, index in zip(step.rows.tolist(), step.ids.tolist(), strict=True):
-                    yield row, index
-                    if stops and watches[row].add(index):
-                        sampler.finish(row)
-
-        return pairs()
-
-    def _search(self, start: _Start, wanted: SamplingSettings, count: int, cache: bool) -> list[list[int]]:
-        found = beam_search(
-            self.network, start.read, wanted, end_ids=self._end_ids(), cache=cache, transforms=self._transforms()
-        )
-        if count > len(found):
-            raise ZooError(
-                f"count: {count} samples from beams={wanted.beams}; beam search gave {len(found)}, add beams"
-            )
-        return [hypothesis.ids.tolist() for hypothesis in found[:count]]
-
-    def _end_ids(self) -> tuple[int, ...]:
-        end = self.tokenizer.spec.end_id
-        return () if end is None else (end,)
-
-    def _transforms(self) -> tuple[LogitsTransform, ...]:
-        """Rule out ids that the tokenizer cannot decode, where the network's vocabulary was rounded up."""
-        known, predicted = self.tokenizer.spec.vocabulary_size, self.network.output_vocabulary
-        return (Allow(torch.arange(predicted) < known),) if predicted > known else ()
-
-    def _drawn(self, start: _Start, seed: int, new: Sequence[int], stops: tuple[str, ...]) -> Drawn:
-        spec = self.tokenizer.spec
-        ids = torch.cat([start.ids, torch.tensor(new, dtype=torch.int64)])
-        if spec.shape is not None:
-            ids = ids[: math.prod(spec.shape)]
-        shown = ids[:-1] if new and new[-1] == spec.end_id else ids
-        sample = self.tokenizer.decode(shown)
-        if stops:
-            sample = cut_at_stop(sample, stops, len(self.tokenizer.decode(start.ids)))
-        return Drawn(prompt=start.given, seed=seed, ids=ids, sample=sample)
+    @property
+    def _drawer(self) -> Drawer:
+        """Return what draws from the network and the tokenizer that are in place now."""
+        prompts = prompts_of(self.network, self.tokenizer)
+        return Drawer(network=self.network, tokenizer=self.tokenizer, prompts=prompts, recipe=self.recipe)
 
 
 SHAPE = ("depth", "width", "heads", "cell", "embedding_width", "context", "vocabulary", "output_vocabulary")
