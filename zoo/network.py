@@ -68,12 +68,16 @@ class Network(Protocol):
         output_vocabulary: ids that it predicts.
         context: most ids that it reads at once.
         source_context: most ids of a source that its encoder reads; None if it has no encoder.
+        causal: no position sees a later one, so that ids can be drawn one by one.
+        labels: names of what ``classify`` tells apart, in the order of its logits; none if it has no such head.
     """
 
     vocabulary: int
     output_vocabulary: int
     context: int
     source_context: int | None
+    causal: bool
+    labels: tuple[str, ...]
 
     def hidden(
         self,
@@ -94,6 +98,13 @@ class Network(Protocol):
 
     def head(self, hidden: Tensor) -> Tensor:
         """Return logits (batch, time, output_vocabulary) of hidden states (batch, time, width)."""
+
+    def classify(self, hidden: Tensor, *, lengths: Tensor | None = None) -> Tensor:
+        """Return what the head beside the vocabulary says of hidden states (batch, time, width): (batch, labels).
+
+        Raises:
+            ZooError: there is no such head.
+        """
 
     def __call__(
         self,

@@ -109,6 +109,8 @@ class RecurrentNetwork(nn.Module):
         self.output_vocabulary = config.output_vocabulary or config.vocabulary
         self.context = config.context
         self.source_context: int | None = None
+        self.causal = True
+        self.labels: tuple[str, ...] = ()
         self.embedding = nn.Embedding(config.vocabulary, config.embedding_width)
         widths = [config.embedding_width] + [config.width] * (config.depth - 1)
         self.layers = nn.ModuleList(CELLS[config.cell](width, config.width, batch_first=True) for width in widths)
@@ -153,6 +155,14 @@ class RecurrentNetwork(nn.Module):
         """Return logits (batch, time, output_vocabulary) of hidden states (batch, time, width)."""
         logits: Tensor = self.output(hidden)
         return logits
+
+    def classify(self, hidden: Tensor, *, lengths: Tensor | None = None) -> Tensor:
+        """Refuse: there is no head beside the vocabulary.
+
+        Raises:
+            ZooError: say so.
+        """
+        raise ZooError("a recurrent network has no head that classifies")
 
     def forward(
         self,

@@ -17,7 +17,7 @@ from zoo.transformer.block import Block
 from zoo.transformer.cache import TransformerCache
 from zoo.transformer.config import TransformerConfig
 from zoo.transformer.embedding import Embedding
-from zoo.transformer.heads import Pooler
+from zoo.transformer.heads import Classification, Pooler
 from zoo.transformer.initial import Role
 from zoo.transformer.patterns import Cross
 from zoo.transformer.route import Call, choose
@@ -36,6 +36,8 @@ class Transformer(nn.Module):
         self.output_vocabulary = config.output_vocabulary or config.vocabulary
         self.context = config.context
         self.source_context = config.encoder.context if config.encoder else None
+        self.causal = config.causal
+        self.labels = config.head.labels if isinstance(config.head, Classification) else ()
         self.embedding = Embedding(config)
         self.rotation = config.positions.rotation(config.head_width)
         self.blocks = nn.ModuleList(self._block(layer) for layer in range(config.depth))
