@@ -13,9 +13,10 @@ from torch import Tensor
 from zoo.errors import ZooError
 from zoo.tokenizers import folder as folders
 from zoo.tokenizers.base import TokenSpec
+from zoo.tokenizers.ids import to_tensor
 from zoo.tokenizers.text import merges
 from zoo.tokenizers.text.byte_level import ByteLevelTokenizer
-from zoo.tokenizers.text.check import check_text, to_tensor
+from zoo.tokenizers.text.check import check_text
 from zoo.tokenizers.text.merges import Merges
 from zoo.tokenizers.text.words import Ids, WordIds, batches, encode_with_specials, stretches
 

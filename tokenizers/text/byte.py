@@ -10,8 +10,9 @@ from torch import Tensor
 
 from zoo.tokenizers import folder as folders
 from zoo.tokenizers.base import TokenSpec
+from zoo.tokenizers.ids import check_ids, to_tensor
 from zoo.tokenizers.text.byte_level import ByteLevelTokenizer
-from zoo.tokenizers.text.check import check_ids, check_text, to_tensor
+from zoo.tokenizers.text.check import check_text
 
 
 class ByteTokenizer(ByteLevelTokenizer):

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from zoo.tokenizers.base import TextTokenizer
-from zoo.tokenizers.text.check import check_ids, check_stream, spans
+from zoo.tokenizers.ids import check_ids
+from zoo.tokenizers.text.check import check_stream, spans
 
 
 class ByteLevelTokenizer(TextTokenizer):

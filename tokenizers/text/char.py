@@ -15,7 +15,8 @@ from torch import Tensor
 from zoo.errors import ZooError
 from zoo.tokenizers import folder as folders
 from zoo.tokenizers.base import TextTokenizer, TokenSpec
-from zoo.tokenizers.text.check import check_ids, check_stream, check_text, spans, to_tensor
+from zoo.tokenizers.ids import check_ids, to_tensor
+from zoo.tokenizers.text.check import check_stream, check_text, spans
 
 Unknown = Literal["refuse", "mark"]
 FILE = "alphabet.json"

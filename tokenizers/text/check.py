@@ -1,8 +1,8 @@
-"""What every text tokenizer asks of its input: text that UTF-8 can hold, and ids of its own vocabulary."""
+"""What every text tokenizer asks of its input: text that UTF-8 can hold, ids and symbols of its own vocabulary."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -28,20 +28,6 @@ def check_text(text: object) -> str:
     return text
 
 
-def check_ids(ids: Tensor | Sequence[int] | NDArray[Any], vocabulary: int) -> NDArray[np.int64]:
-    """Return ``ids``, shape (time,), as int64; a ZooError if one is not an id of the vocabulary."""
-    values = ids.detach().cpu().numpy() if isinstance(ids, Tensor) else np.asarray(ids)
-    if values.ndim != 1:
-        raise ZooError(f"expected ids of shape (time,), got shape {tuple(values.shape)}; decode one sample at a time")
-    if values.size and not np.issubdtype(values.dtype, np.integer):
-        raise ZooError(f"ids must be whole numbers, got {values.dtype}")
-    whole = values.astype(np.int64)
-    bad = np.flatnonzero((whole < 0) | (whole >= vocabulary))
-    if bad.size:
-        raise ZooError(f"id {whole[bad[0]]} at position {bad[0]} is outside the vocabulary of {vocabulary} ids")
-    return whole
-
-
 def check_stream(ids: Iterator[int], vocabulary: int) -> Iterator[int]:
     """Yield ``ids`` as they come; a ZooError at the first that is not an id of the vocabulary."""
     for position, value in enumerate(ids):
@@ -62,11 +48,6 @@ def check_vocabulary(ids: object) -> None:
     for symbol in ids:
         if any("\ud800" <= character <= "\udfff" for character in symbol):
             raise ZooError(f"symbol {symbol!r} holds a lone surrogate")
-
-
-def to_tensor(ids: NDArray[Any] | Sequence[int]) -> Tensor:
-    """Return ``ids`` as an int64 tensor of shape (time,)."""
-    return torch.from_numpy(np.asarray(ids, dtype=np.int64))
 
 
 def spans(starts: NDArray[Any], ends: NDArray[Any]) -> Tensor:

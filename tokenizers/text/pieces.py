@@ -14,7 +14,8 @@ from torch import Tensor
 
 from zoo.tokenizers import folder as folders
 from zoo.tokenizers.base import TextTokenizer, TokenSpec
-from zoo.tokenizers.text.check import check_ids, check_stream, check_text, spans, to_tensor
+from zoo.tokenizers.ids import check_ids, to_tensor
+from zoo.tokenizers.text.check import check_stream, check_text, spans
 from zoo.tokenizers.text.normal_words import NormalWords
 from zoo.tokenizers.text.words import Ids, WordIds
 

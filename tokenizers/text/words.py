@@ -14,7 +14,8 @@ import regex
 from numpy.typing import NDArray
 from torch import Tensor
 
-from zoo.tokenizers.text.check import check_text, to_tensor
+from zoo.tokenizers.ids import to_tensor
+from zoo.tokenizers.text.check import check_text
 
 STRIDE = 1 << 16
 """Characters looked at in one go."""
