@@ -82,6 +82,8 @@ class TokenData(ABC):
 
     train_tokens: int
     """Number of ids in the training part (0 where they are made on the fly)."""
+    label_name: str = "label"
+    """What ``Batch.labels`` are, for the names of metrics."""
 
     @abstractmethod
     def batch(self, *, step: int, size: int, seed: int) -> Batch:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from zoo.data.adder import Adder
 from zoo.data.fables import Fables
+from zoo.data.masked import Masked
 from zoo.data.text import Text, Topics
 
-DataSettings = Text | Adder | Fables | Topics
+DataSettings = Text | Adder | Fables | Topics | Masked

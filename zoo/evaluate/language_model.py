@@ -45,7 +45,8 @@ def evaluate(
     Returns:
         ``loss`` (nats per predicted token, their mean over all of them), ``bits_per_token``, ``accuracy`` (of the most
         likely token), what ``data.metrics`` adds, and where there are problems the part that is solved exactly:
-        ``exact_match`` of the first kind and ``<name>_exact_match`` of each.
+        ``exact_match`` of the first kind and ``<name>_exact_match`` of each. Where rows have labels, the loss and the
+        accuracy of the network's head on them: ``next_sentence_loss`` and ``next_sentence_accuracy`` of masked text.
 
     Raises:
         EvaluationStopped: ``should_stop`` said so.
@@ -53,18 +54,48 @@ def evaluate(
     """
     run = _Run(network, autocast or contextlib.nullcontext, should_stop or (lambda: False))
     with evaluation_mode(network), torch.inference_mode():
-        nats, correct, tokens = run.windows(data, batch)
-        if not tokens:
+        ids, labels = run.windows(data, batch)
+        if not ids.count:
             raise ZooError("the held-out part has nothing to predict; give more data")
         metrics = {
-            "loss": nats / tokens,
-            "bits_per_token": nats / tokens / math.log(2),
-            "accuracy": correct / tokens,
-            **data.metrics(nats, tokens),
+            "loss": ids.loss,
+            "bits_per_token": ids.loss / math.log(2),
+            "accuracy": ids.accuracy,
+            **data.metrics(ids.nats, ids.count),
         }
+        if labels.count:
+            metrics |= {f"{data.label_name}_loss": labels.loss, f"{data.label_name}_accuracy": labels.accuracy}
         # Problems are short and only their last position meets the vocabulary, so more rows fit than in training.
         solved = {f"{problems.name}_exact_match": run.solve(problems, batch * 8) for problems in data.problems()}
     return metrics | ({"exact_match": next(iter(solved.values())), **solved} if solved else {})
+
+
+class _Score:
+    """Sums of what was predicted: nats (in float64), right ones, all."""
+
+    def __init__(self) -> None:
+        self._nats = torch.zeros((), dtype=torch.float64)
+        self._correct = 0
+        self.count = 0
+
+    def add(self, logits: Tensor, targets: Tensor) -> None:
+        """Take logits (count, classes) and the right ones (count,)."""
+        losses = nn.functional.cross_entropy(logits.float(), targets, reduction="none")
+        self._nats += losses.double().sum().cpu()
+        self._correct += int((logits.argmax(-1) == targets).sum())
+        self.count += len(targets)
+
+    @property
+    def nats(self) -> float:
+        return float(self._nats)
+
+    @property
+    def loss(self) -> float:
+        return self.nats / self.count
+
+    @property
+    def accuracy(self) -> float:
+        return self._correct / self.count
 
 
 class _Run:
@@ -77,29 +108,27 @@ class _Run:
         parameters = network.parameters() if isinstance(network, nn.Module) else iter(())
         self.device = next((parameter.device for parameter in parameters), torch.device("cpu"))
 
-    def windows(self, data: TokenData, size: int) -> tuple[float, int, int]:
-        """Return nats (summed in float64), tokens predicted right, and tokens predicted, over the held-out part."""
-        nats = torch.zeros((), dtype=torch.float64)
-        correct = tokens = 0
+    def windows(self, data: TokenData, size: int) -> tuple[_Score, _Score]:
+        """Return how well ids and labels are predicted over the held-out part."""
+        ids, labels = _Score(), _Score()
         for host_rows in data.held_out(size):
             self.poll()
             rows = host_rows.to(self.device)
             wanted = rows.targets != IGNORED
-            targets = rows.targets[wanted]
             with self.autocast():
-                logits = self.logits(rows, wanted)
-            losses = nn.functional.cross_entropy(logits.float(), targets, reduction="none")
-            nats += losses.double().sum().cpu()
-            correct += int((logits.argmax(-1) == targets).sum())
-            tokens += len(targets)
-        return float(nats), correct, tokens
+                logits, classes = self.logits(rows, wanted)
+            ids.add(logits, rows.targets[wanted])
+            if classes is not None and rows.labels is not None:
+                labels.add(classes, rows.labels)
+        return ids, labels
 
-    def logits(self, rows: Batch, wanted: Tensor) -> Tensor:
-        """Return the logits of the wanted positions, (wanted, vocabulary)."""
-        if wanted.all():
-            return self.network(rows.ids, lengths=rows.lengths, conditioning=rows.conditioning).flatten(0, 1)
+    def logits(self, rows: Batch, wanted: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return the logits of the wanted positions, (wanted, vocabulary), and those of the rows' labels."""
+        if rows.labels is None and wanted.all():
+            return self.network(rows.ids, lengths=rows.lengths, conditioning=rows.conditioning).flatten(0, 1), None
         hidden = self.network.hidden(rows.ids, lengths=rows.lengths, conditioning=rows.conditioning)
-        return self.network.head(hidden[wanted][None])[0]  # the vocabulary is dear: only where something is predicted
+        logits = self.network.head(hidden[wanted][None])[0]  # the vocabulary is dear: only where something is predicted
+        return logits, None if rows.labels is None else self.network.classify(hidden, lengths=rows.lengths)
 
     def solve(self, problems: Problems, size: int) -> float:
         """Return the part of the problems whose whole answer is the greedy continuation of the prompt."""

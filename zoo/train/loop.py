@@ -8,7 +8,7 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -167,8 +167,8 @@ class Trainer:
         """Make one update; nothing changes unless its loss and its gradients are finite."""
         settings, progress, scale = self.settings, self.progress, self.scale.factor
         batches = [self.feed.take() for _ in range(settings.accumulation)]
-        count = sum(settings.objective.count(batch) for batch in batches)
-        if not count:
+        counts = [sum(each) for each in zip(*map(settings.objective.counts, batches), strict=True)]
+        if not counts[0]:
             raise self._stopped(f"nothing to predict in the rows at {_rows(batches)}; check the data")
         torch.manual_seed(_step_seed(self.seed, progress.step))
         self.optimizer.zero()
@@ -176,13 +176,15 @@ class Trainer:
         for batch in batches:
             self.signals.check()
             with self.autocast():
-                part = settings.objective.nats(self.forward, batch.to(self.device)) / count
-            torch.autograd.backward(part * scale if self.scale.active else part)
-            losses.append(part.detach())
-        mean = torch.stack(losses).sum().item()
-        if not math.isfinite(mean):
-            bad = [batch for batch, loss in zip(batches, losses, strict=True) if not math.isfinite(loss.item())]
-            raise self._stopped(f"the loss is {mean} on the rows at {_rows(bad or batches)}; {_CALM}")
+                terms = settings.objective.nats(self.forward, batch.to(self.device))
+                parts = torch.stack([nats / count for nats, count in zip(terms, counts, strict=True)])
+                whole = parts.sum()
+            torch.autograd.backward(whole * scale if self.scale.active else whole)
+            losses.append(parts.detach())
+        means = torch.stack(losses).sum(dim=0).tolist()
+        if not math.isfinite(sum(means)):
+            bad = [batch for batch, loss in zip(batches, losses, strict=True) if not loss.isfinite().all()]
+            raise self._stopped(f"the loss is {sum(means)} on the rows at {_rows(bad or batches)}; {_CALM}")
         finite = self._clip()
         if not finite and not self.scale.active:
             raise self._stopped(f"the gradients are not finite on the rows at {_rows(batches)}; {_CALM}")
@@ -191,11 +193,11 @@ class Trainer:
             self.optimizer.step(rate)
         self.scale.update(finite=finite)
         progress.step += 1
-        progress.tokens += count
+        progress.tokens += counts[0]
         if self.average is not None:
             self.average.update(progress.step)
         if progress.step % settings.log_every == 0:
-            self._report(mean, rate)
+            self._report(means, rate)
 
     def _clip(self) -> bool:
         """Undo the loss scale and clip; return whether the gradients are finite."""
@@ -207,11 +209,14 @@ class Trainer:
             torch._foreach_mul_(gradients, factor)
         return math.isfinite(norm)
 
-    def _report(self, loss: float, rate: float) -> None:
+    def _report(self, losses: Sequence[float], rate: float) -> None:
+        """Tell the losses of ids and, where there are any, of labels."""
+        loss = losses[0]
         progress, now = self.progress, time.monotonic()
         speed = (progress.tokens - self._mark[1]) / max(1e-9, now - self._mark[0])
         self._mark = (now, progress.tokens)
-        self._record("train", {"loss": loss, "learning_rate": rate, "tokens_per_second": round(speed, 1)})
+        labels = {f"{self.data.label_name}_loss": other for other in losses[1:]}
+        self._record("train", {"loss": loss, **labels, "learning_rate": rate, "tokens_per_second": round(speed, 1)})
         self.monitor.on_step(
             Report(
                 step=progress.step, steps=self.settings.steps, loss=loss, learning_rate=rate, tokens_per_second=speed

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from zoo.errors import ZooError
-from zoo.train.objective import CrossEntropy
+from zoo.train.objective import CrossEntropy, MaskedLanguageModel, Objective
 from zoo.train.optimizer import AdamW, OptimizerSettings
 from zoo.train.schedule import Cosine, Schedule
 
@@ -18,11 +18,11 @@ class TrainSettings:
     Attributes:
         steps: number of updates.
         batch: rows in one forward pass.
-        accumulation: forward passes per update; the loss is a mean over all their predicted ids.
+        accumulation: forward passes per update; the loss is a mean over all their predicted ids (and labels).
         learning_rate: peak rate; ``schedule`` multiplies it.
         optimizer: AdamW or Muon.
         schedule: course of the learning rate.
-        objective: what is minimised.
+        objective: what is minimised: ``CrossEntropy`` of every next id, or ``MaskedLanguageModel``.
         clip: largest norm of all gradients together; 0 switches clipping off.
         average: decay of the running average of the weights, which is then evaluated and published; 0 = none.
         dtype: of the matrix products; ``auto`` takes bfloat16 where a measurement says that it gains.
@@ -41,7 +41,7 @@ class TrainSettings:
     learning_rate: float
     optimizer: OptimizerSettings = AdamW()
     schedule: Schedule = Cosine()
-    objective: CrossEntropy = CrossEntropy()
+    objective: Objective = CrossEntropy()
     clip: float = 1.0
     average: float = 0.0
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
@@ -66,3 +66,5 @@ class TrainSettings:
             raise ZooError(f"train.average lies in [0, 1), got {self.average}")
         if self.patience and not self.evaluate_every:
             raise ZooError("train.patience needs evaluations: set train.evaluate_every")
+        if self.compile and isinstance(self.objective, MaskedLanguageModel):
+            raise ZooError("train.compile does not reach the masked language model's loss; leave it out")
