@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from zoo.errors import ZooError
 from zoo.generate.logits import LogitsTransform, transform, transforms_of
@@ -16,6 +16,7 @@ from zoo.generate.sampler import check_prompt, device_of, evaluation_mode, no_pr
 from zoo.generate.settings import SamplingSettings
 from zoo.generate.window import Windows, select_conditioning
 from zoo.network import Conditioning, Network
+from zoo.transformer.linear import pack_for_drawing
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,8 @@ def beam_search(
     """
     prompt = check_prompt(prompt, network, settings, 0)
     conditioning = prepared(network, conditioning)
+    if cache and isinstance(network, nn.Module):
+        pack_for_drawing(network, settings.beams, settings.max_new_tokens)
     search = _Search(settings, frozenset(end_ids))
     reader: Reader = CachedReader(network, None) if cache else PlainReader(network)
     windows = Windows([prompt], settings.max_new_tokens, network.context, device_of(network))

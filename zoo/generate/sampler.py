@@ -16,6 +16,7 @@ from zoo.generate.reader import CachedReader, PlainReader, Reader
 from zoo.generate.settings import SamplingSettings
 from zoo.generate.window import Windows, select_conditioning
 from zoo.network import Conditioning, Network
+from zoo.transformer.linear import pack_for_drawing
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,8 @@ class Sampler:
         self._end_ids = torch.tensor(list(end_ids), dtype=torch.int64)
         self._remaining = settings.max_new_tokens
 
+        if cache and isinstance(network, nn.Module):
+            pack_for_drawing(network, len(prompts), settings.max_new_tokens)
         prompts = [check_prompt(prompt, network, settings, index) for index, prompt in enumerate(prompts)]
         self._rows = torch.arange(len(prompts))
         self._finished: set[int] = set()

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from zoo.errors import ZooError
 from zoo.network import Conditioning
 from zoo.transformer.cache import LayerCache, MemoryCache
+from zoo.transformer.linear import Linear
 from zoo.transformer.patterns import Pattern, attention
 from zoo.transformer.position import Rotation
 from zoo.transformer.route import Call
@@ -43,8 +44,8 @@ class SelfAttention(nn.Module):
         super().__init__()
         self.pattern = pattern
         self.heads, self.key_value_heads, self.head_width = heads, key_value_heads, head_width
-        self.input = nn.Linear(width, (heads + 2 * key_value_heads) * head_width, bias=bias)
-        self.output = nn.Linear(heads * head_width, width, bias=bias)
+        self.input = Linear(width, (heads + 2 * key_value_heads) * head_width, bias=bias)
+        self.output = Linear(heads * head_width, width, bias=bias)
         self.rotation = rotation
         self.weight_dropout = dropout
         self.dropout = nn.Dropout(dropout)
@@ -90,9 +91,9 @@ class CrossAttention(nn.Module):
     ) -> None:
         super().__init__()
         self.key_value_heads, self.head_width = key_value_heads, head_width
-        self.input = nn.Linear(width, heads * head_width, bias=bias)
-        self.memory_input = nn.Linear(memory_width, 2 * key_value_heads * head_width, bias=bias)
-        self.output = nn.Linear(heads * head_width, width, bias=bias)
+        self.input = Linear(width, heads * head_width, bias=bias)
+        self.memory_input = Linear(memory_width, 2 * key_value_heads * head_width, bias=bias)
+        self.output = Linear(heads * head_width, width, bias=bias)
         self.weight_dropout = dropout
         self.dropout = nn.Dropout(dropout)
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from zoo.errors import ZooError
+from zoo.transformer.linear import Linear
 
 ActivationName = Literal["gelu", "gelu_tanh", "quick_gelu", "relu", "silu"]
 
@@ -84,8 +85,8 @@ FeedForwardKind = Mlp | GatedMlp
 class FeedForward(nn.Module):
     """What both kinds share: an ``input`` and an ``output`` matrix, known by these names to the initialisers."""
 
-    input: nn.Linear
-    output: nn.Linear
+    input: Linear
+    output: Linear
 
 
 class PlainFeedForward(FeedForward):
@@ -93,8 +94,8 @@ class PlainFeedForward(FeedForward):
         self, width: int, hidden: int, activate: Callable[[Tensor], Tensor], bias: bool, dropout: float
     ) -> None:
         super().__init__()
-        self.input = nn.Linear(width, hidden, bias=bias)
-        self.output = nn.Linear(hidden, width, bias=bias)
+        self.input = Linear(width, hidden, bias=bias)
+        self.output = Linear(hidden, width, bias=bias)
         self.activate = activate
         self.dropout = nn.Dropout(dropout)
 
@@ -110,8 +111,8 @@ class GatedFeedForward(FeedForward):
         self, width: int, hidden: int, activate: Callable[[Tensor], Tensor], bias: bool, dropout: float
     ) -> None:
         super().__init__()
-        self.input = nn.Linear(width, 2 * hidden, bias=bias)  # gate and value in one matrix product
-        self.output = nn.Linear(hidden, width, bias=bias)
+        self.input = Linear(width, 2 * hidden, bias=bias)  # gate and value in one matrix product
+        self.output = Linear(hidden, width, bias=bias)
         self.activate = activate
         self.dropout = nn.Dropout(dropout)
 

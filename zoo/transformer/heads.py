@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from zoo.errors import ZooError
 from zoo.transformer.feedforward import ActivationName, activation
+from zoo.transformer.linear import Linear
 from zoo.transformer.norm import Norm
 
 
@@ -33,7 +34,7 @@ class Transform(nn.Module):
 
     def __init__(self, width: int, vocabulary: int, norm: Norm, name: ActivationName) -> None:
         super().__init__()
-        self.dense = nn.Linear(width, width)
+        self.dense = Linear(width, width)
         self.norm = norm.build(width)
         self.bias = nn.Parameter(torch.zeros(vocabulary))
         self.activate = activation(name)
@@ -49,7 +50,7 @@ class Pooler(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.dense = nn.Linear(width, width)
+        self.dense = Linear(width, width)
 
     def forward(self, hidden: Tensor) -> Tensor:
         """(batch, time, width) -> (batch, width)."""
@@ -171,7 +172,7 @@ class PooledHead(nn.Module):
         super().__init__()
         self.pool = pool
         self.dropout = nn.Dropout(dropout)
-        self.output = nn.Linear(width, count, bias=bias)
+        self.output = Linear(width, count, bias=bias)
 
     def forward(self, hidden: Tensor, lengths: Tensor | None, pooled: Tensor | None) -> Tensor:
         """Return (batch, count) from hidden states (batch, time, width), or from what a pooler made of them."""
@@ -186,7 +187,7 @@ class PositionHead(nn.Module):
     def __init__(self, width: int, count: int, dropout: float) -> None:
         super().__init__()
         self.dropout = nn.Dropout(dropout)
-        self.output = nn.Linear(width, count)
+        self.output = Linear(width, count)
 
     def forward(self, hidden: Tensor, lengths: Tensor | None, pooled: Tensor | None) -> Tensor:
         """Return (batch, time, count) from hidden states (batch, time, width)."""

@@ -8,7 +8,6 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from zoo.errors import ZooError
 from zoo.network import Cache, Conditioning
@@ -19,6 +18,7 @@ from zoo.transformer.config import TransformerConfig
 from zoo.transformer.embedding import Embedding
 from zoo.transformer.heads import Classification, Pooler
 from zoo.transformer.initial import Role
+from zoo.transformer.linear import Linear, Packed, linear, pack
 from zoo.transformer.patterns import Cross
 from zoo.transformer.route import Call, choose
 
@@ -42,11 +42,12 @@ class Transformer(nn.Module):
         self.rotation = config.positions.rotation(config.head_width)
         self.blocks = nn.ModuleList(self._block(layer) for layer in range(config.depth))
         self.final_norm = config.norm.build(config.width) if config.final_norm else nn.Identity()
-        self.output = None if config.tied else nn.Linear(config.width, self.output_vocabulary, bias=False)
+        self.output = None if config.tied else Linear(config.width, self.output_vocabulary, bias=False)
         transform = config.output_transform
         self.transform = transform.build(config.width, self.output_vocabulary, config.norm) if transform else None
         self.pooler = Pooler(config.width) if config.pooler else None
         self.classifier = config.head.build(config.width) if config.head else None
+        self.packed_output: Packed | None = None
         self.encoder = Transformer(config.encoder) if config.encoder else None
         self.draw_weights()
 
@@ -110,10 +111,18 @@ class Transformer(nn.Module):
 
     def head(self, hidden: Tensor) -> Tensor:
         """Return logits (batch, time, output_vocabulary) of hidden states (batch, time, width)."""
-        table = self.embedding.tokens.weight[: self.output_vocabulary] if self.output is None else self.output.weight
         if self.transform is None:
-            return functional.linear(hidden, table)
-        return functional.linear(self.transform(hidden), table, self.transform.bias)
+            return linear(hidden, self.output_matrix, None, self.packed_output)
+        return linear(self.transform(hidden), self.output_matrix, self.transform.bias, self.packed_output)
+
+    @property
+    def output_matrix(self) -> Tensor:
+        """What hidden states are compared with, (output_vocabulary, width)."""
+        return self.embedding.tokens.weight[: self.output_vocabulary] if self.output is None else self.output.weight
+
+    def pack(self) -> None:
+        """Copy the output matrix into the layout that is fastest for a handful of rows, where there is one."""
+        self.packed_output = pack(self.output_matrix, self.packed_output)
 
     def classify(self, hidden: Tensor, *, lengths: Tensor | None = None) -> Tensor:
         """Return the head's logits of last hidden states (batch, time, width): see ``zoo.transformer.heads``.
