@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 
-GROUND = {"errors", "settings", "paths", "network", "download"}
+GROUND = {"errors", "settings", "paths", "network", "download", "memory"}
 CORE = GROUND | {"transformer", "recurrent", "architecture"}
 MIDDLE = CORE | {"tokenizers", "data"}
 WORK = MIDDLE | {"weights", "generate", "evaluate", "model", "loading", "train"}
@@ -24,6 +24,7 @@ ALLOWED: dict[str, set[str]] = {
     "paths": {"errors"},
     "catalogue": {"errors", "paths"},
     "network": {"errors", "settings"},
+    "memory": set(),
     "download": {"errors"},
     "tokenizers": GROUND,
     "data": GROUND | {"tokenizers"},
@@ -40,7 +41,8 @@ ALLOWED: dict[str, set[str]] = {
     "train": WORK - {"model", "loading"},
     "recipe": WORK | {"catalogue"},
     "run": WORK | {"recipe"},
-    "cli": WORK | {"catalogue", "recipe", "run"},
+    "finetune": WORK | {"run"},
+    "cli": WORK | {"catalogue", "recipe", "run", "finetune"},
     "__main__": {"cli"},
 }
 """Part of zoo -> the parts that it may import. A part may always import itself."""
