@@ -136,13 +136,44 @@ def test_unknown_recipes_and_sizes() -> None:
 def test_a_broken_recipe_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "text").mkdir()
     (tmp_path / "text" / "bad.yaml").write_text("# @package _global_\nmodel: [\n")
-    monkeypatch.setattr("zoo.recipe.recipes_folder", lambda: tmp_path)
-    with pytest.raises(ZooError, match=r"recipes/text/bad\.yaml: ") as caught:
-        compose("text/bad")
-    assert "\n" not in str(caught.value)
+    (tmp_path / "text" / "empty.yaml").write_text("# @package _global_\n")
+    for module in ("recipe", "catalogue"):
+        monkeypatch.setattr(f"zoo.{module}.recipes_folder", lambda: tmp_path)
+    for read in (compose, describe):
+        with pytest.raises(ZooError, match=r"recipes/text/bad\.yaml: ") as caught:
+            read("text/bad")
+        assert "\n" not in str(caught.value)
+    with pytest.raises(ZooError, match=r"recipes/text/empty\.yaml: expected settings, found none"):
+        describe("text/empty")
 
 
 def test_describe() -> None:
     facts = describe(CHAR)
     assert list(facts) == ["name", "modality", "tokenizer", "parameters", "paper", "summary", "sizes"]
-    assert (facts["tokenizer"], facts["sizes"]) == ("char", ["cpu", "gpu", "modern", "tiny"])
+    assert facts["tokenizer"] == "char"
+    assert facts["sizes"] == {"cpu": 804_096, "gpu": 10_745_088, "modern": 2_669_184, "tiny": 27_840}
+    assert describe("text/mingpt")["modality"] == "text"  # stated two files below
+
+
+@pytest.mark.parametrize("name", names())
+def test_describe_reads_what_hydra_composes(name: str) -> None:
+    facts, whole = describe(name), compose(name)
+    assert facts["tokenizer"] == whole["tokenizer"]["type"]
+    assert all(facts[key] == whole[key] for key in ("name", "modality", "parameters", "paper", "summary"))
+    assert facts["sizes"] == {size: compose(name, size=size)["parameters"] for size in facts["sizes"]}
+
+
+def test_places_of_a_list_can_be_set() -> None:
+    config = compose("text/gpt3", {"model.patterns.1.window": "128"})
+    assert config["model"]["patterns"] == ["dense", {"type": "banded", "window": 128}]
+    config = compose("text/gpt3", {"model.patterns.0": "{type: block, size: 64}", "model.patterns.1": "dense"})
+    assert config["model"]["patterns"] == [{"type": "block", "size": 64}, "dense"]
+    config = compose("text/gpt3", {"model.patterns.0.causal": "true"})
+    assert config["model"]["patterns"][0] == {"type": "dense", "causal": True}
+    with pytest.raises(
+        ZooError, match=r"^model\.patterns\.2\.window: there is no place 2 in a list of 2; places count"
+    ):
+        compose("text/gpt3", {"model.patterns.2.window": "128"})
+    for key in ("model.patterns.x.window", "model.patterns." + "9" * 5000):
+        with pytest.raises(ZooError, match=r"model\.patterns: expected a list"):
+            build(compose("text/gpt3", {key: "1"}))

@@ -20,6 +20,9 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from zoo import settings
+from zoo.catalogue import describe as describe
+from zoo.catalogue import names as names
+from zoo.catalogue import tokenizers as tokenizers
 from zoo.errors import ZooError, suggest
 from zoo.paths import recipes_folder
 
@@ -33,8 +36,8 @@ if TYPE_CHECKING:
 
 SECTIONS = ("tokenizer", "model", "data", "train", "generate")
 FACTS = ("summary", "paper", "modality", "parameters", "prompt")
-PARTS = ("base", "tokenizer")
-"""Folders below recipes/ that hold pieces of recipes, not recipes."""
+PLACE = re.compile(r"[0-9]{1,4}")
+"""A part of a key that counts in a list."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,26 +77,6 @@ class Recipe:
         return facts | {section: settings.to_mapping(getattr(self, section)) for section in SECTIONS}
 
 
-def names() -> list[str]:
-    """Return the names of all recipes, sorted."""
-    folder = recipes_folder()
-    found = (path.relative_to(folder).with_suffix("") for path in folder.rglob("*.yaml"))
-    return sorted(path.as_posix() for path in found if path.parts[0] not in PARTS)
-
-
-def tokenizers() -> list[str]:
-    """Return what ``tokenizer=`` may name, sorted."""
-    return sorted(path.stem for path in (recipes_folder() / "tokenizer").glob("*.yaml"))
-
-
-def describe(name: str) -> dict[str, Any]:
-    """Return what a list shows of a recipe: name, modality, tokenizer, parameters, paper, summary, sizes."""
-    config = _load(_find(name))
-    facts = {"name": name, "modality": config["modality"], "tokenizer": config["tokenizer"]["type"]}
-    facts |= {fact: config[fact] for fact in ("parameters", "paper", "summary")}
-    return facts | {"sizes": list(config.get("sizes", {}))}
-
-
 def compose(
     name: str, overrides: Mapping[str, str] | None = None, *, size: str | None = None, also: Sequence[str] = ()
 ) -> dict[str, Any]:
@@ -103,7 +86,7 @@ def compose(
         name: path below recipes/.
         overrides: ``key=value`` words. ``tokenizer`` names a file of recipes/tokenizer; values of ``data.path``,
             ``data.columns.*`` and ``tokenizer.path`` are literal; all others follow Hydra's grammar (numbers, lists,
-            mappings, quotes).
+            mappings, quotes). A number in a key is a place in a list, from 0: ``model.patterns.1.window``.
         size: one of the recipe's ``sizes``.
         also: names to suggest for a misspelt key beside the recipe's own.
 
@@ -231,18 +214,23 @@ def _check_key(key: str, config: Mapping[str, Any], also: Sequence[str]) -> None
 
 
 def _set(config: dict[str, Any], key: str, value: Any) -> None:
-    """Set the dotted ``key`` of nested mappings."""
+    """Set the dotted ``key`` of nested mappings and lists."""
     first, *rest = key.split(".")
     for part in reversed(rest):
         value = {part: value}
-    config[first] = _merge(config.get(first), value)
+    try:
+        config[first] = _merge(config.get(first), value)
+    except ZooError as error:
+        raise ZooError(f"{key}: {error}") from None
 
 
 def _merge(old: Any, new: Any) -> Any:
-    """Return ``old`` changed by ``new``: mappings key by key, anything else replaced.
+    """Return ``old`` changed by ``new``: mappings key by key, lists place by place, anything else replaced.
 
     A mapping that names another ``type`` replaces the old one whole, since its keys belong to another class.
     """
+    if isinstance(old, list) and isinstance(new, Mapping) and new and all(PLACE.fullmatch(str(key)) for key in new):
+        return _merge_places(old, {int(key): item for key, item in new.items()})
     if isinstance(old, str) and isinstance(new, Mapping) and "type" not in new:
         old = {"type": old}  # `feedforward: mlp` is short for `feedforward: {type: mlp}`
     if (
@@ -252,6 +240,13 @@ def _merge(old: Any, new: Any) -> Any:
     ):
         return new
     return {**old, **{key: _merge(old.get(key), value) for key, value in new.items()}}
+
+
+def _merge_places(old: list[Any], new: Mapping[int, Any]) -> list[Any]:
+    for place in new:
+        if place >= len(old):
+            raise ZooError(f"there is no place {place} in a list of {len(old)}; places count from 0")
+    return [_merge(item, new[place]) if place in new else item for place, item in enumerate(old)]
 
 
 def _resolve(config: dict[str, Any]) -> dict[str, Any]:

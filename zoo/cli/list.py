@@ -40,7 +40,7 @@ def run(call: Call) -> dict[str, list[dict[str, Any]]]:
 
 
 def _recipes() -> list[dict[str, Any]]:
-    from zoo.recipe import describe, names
+    from zoo.catalogue import describe, names
 
     return [describe(name) for name in names()]
 

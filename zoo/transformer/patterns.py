@@ -138,9 +138,13 @@ class _Ring(Pattern):
 
 @dataclass(frozen=True, kw_only=True)
 class Banded(_Ring):
-    """The newest ``window`` keys, the query's own included; to both sides if not causal. Linear in time."""
+    """The newest ``window`` keys, the query's own included; to both sides if not causal. Linear in time.
 
-    window: int
+    Attributes:
+        window: keys that a query sees; GPT-3's is not published, 256 is GPT-Neo's.
+    """
+
+    window: int = 256
 
     def __post_init__(self) -> None:
         _check_positive("window", self.window)
