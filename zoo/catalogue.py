@@ -6,7 +6,6 @@ holds every fact here to what Hydra composes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import yaml
@@ -58,7 +57,7 @@ def _said(name: str) -> dict[str, Any]:
     return below | own | {"tokenizer": {**below.get("tokenizer", {}), **tokenizer}}
 
 
-def _read(name: str) -> Mapping[str, Any]:
+def _read(name: str) -> dict[str, Any]:
     path = recipes_folder() / f"{name}.yaml"
     try:
         value = yaml.load(path.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
