@@ -67,7 +67,7 @@ def verb_help(name: str, verb: Verb) -> str:
     if keys:
         parts += ["", bold("Keys and their defaults"), columns(keys)]
     if verb.more:
-        parts += ["", bold("Keys of the recipe (its own values are the defaults)"), columns(verb.more)]
+        parts += ["", bold(verb.more_title), columns(verb.more)]
     parts += ["", bold("Examples")]
     for command, meaning in verb.examples:
         parts += [f"  {command}", f"      {meaning}"]

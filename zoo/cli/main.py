@@ -25,6 +25,7 @@ VERBS = {
     "list": "show recipes, checkpoints and tokenizers",
     "demo": "train a small model on this machine and watch it write",
     "train": "train a recipe into a checkpoint folder",
+    "finetune": "let a checkpoint go on learning, from a text of yours",
     "generate": "write with a checkpoint",
     "compare": "train one recipe with several tokenizers, and compare them",
 }

@@ -53,7 +53,8 @@ class Verb:
         keys: dataclass of its keys, made with ``key``.
         examples: (command, what it does) pairs.
         run: does it; returns the JSON document, having written text for people unless ``call.json``.
-        more: keys that belong to the recipe, (key, meaning) pairs, for the help.
+        more: keys that belong to the recipe or to other parts, (key, meaning) pairs, for the help.
+        more_title: what the help says above them.
     """
 
     usage: str
@@ -62,6 +63,7 @@ class Verb:
     examples: tuple[tuple[str, str], ...]
     run: Callable[[Call], Any]
     more: tuple[tuple[str, str], ...] = ()
+    more_title: str = "Keys of the recipe (its own values are the defaults)"
 
 
 def read_keys(kind: type[T], pairs: Mapping[str, str], *, also: Sequence[str] = ()) -> T:

@@ -179,6 +179,11 @@ class TextData(TokenData):
         """Return the same ids in windows of another size."""
         return TextData(title=self._title, train=self._train, held_out=self._held_out, context=context)
 
+    def share(self, index: int) -> float:
+        """Return how much of both parts is the id ``index``, 0 to 1."""
+        parts = (self._train.ids, self._held_out.ids)
+        return sum(int((ids == index).sum()) for ids in parts) / sum(map(len, parts))
+
     def batch(self, *, step: int, size: int, seed: int) -> Batch:
         """Return ``size`` windows from anywhere in the training part, all starts equally likely."""
         starts = generator(seed, step).integers(0, len(self._train.ids) - self.context, size=size)

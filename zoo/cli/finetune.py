@@ -1,0 +1,250 @@
+"""``zoo finetune``: a checkpoint and a text of yours, into a checkpoint that writes like it."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from zoo.cli.terminal import bold, columns, count, dim, one_line, put, say, table, visible
+from zoo.cli.training import train, use_threads
+from zoo.cli.verb import Call, Verb, key, one_target, read_keys, read_text
+from zoo.errors import ZooError, suggest
+
+if TYPE_CHECKING:
+    from zoo.finetune.run import FineTuning, Prepared, View
+    from zoo.train.loop import TrainResult
+
+
+@dataclass(frozen=True, kw_only=True)
+class Keys:
+    """Keys of ``zoo finetune`` that stand for themselves; those of ``SECTIONS`` are settings of parts."""
+
+    head: str = key("language_model", "what to make of the checkpoint: language_model goes on with text", literal=True)
+    method: str = key("full", "full: every weight learns; last: the last blocks do", literal=True)
+    unknown: Literal["adapt", "refuse"] = key(
+        "adapt", "characters that the tokenizer does not know: rewrite or leave out, or refuse the text"
+    )
+    context: int | None = key(None, "tokens in a row; default: the checkpoint's, or less where text is short")
+    prompt: str | None = key(None, "of the samples; default: the first words of the held-out part", literal=True)
+    prompt_file: str | None = key(None, "file with the prompt of the samples", literal=True)
+    count: int = key(2, "samples before and after")
+    max_new_tokens: int = key(100, "length of a sample")
+    temperature: float = key(0.8, "of the samples")
+    out: str | None = key(None, "the new checkpoint; default checkpoints/CHECKPOINT-DATA", literal=True)
+    resume: bool = key(False, "go on with the run in out, after a stop or even kill -9")
+    overwrite: bool = key(False, "replace the run in out")
+    seed: int = key(0, "of the batches, dropout and samples")
+    device: str = key("auto", "auto (the GPU if there is one), cpu, cuda, cuda:1", literal=True)
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = key("auto", "of the matrix products")
+    threads: int | None = key(None, "processor threads; default: PyTorch's choice")
+
+
+SECTIONS = ("data", "train", "method")
+MORE = (
+    ("data.path=PATH", "your text: a file, folder, glob, .gz, CSV, TSV or JSON lines"),
+    ("data.columns.text=NAME", "the column of a table that holds the text, if it is not called text"),
+    ("data.held_out=X", "part of one text that is kept for before and after (0.1)"),
+    ("train.epochs=X", "how often as much text is read as there is to learn from (3)"),
+    ("train.steps=N", "updates, instead of epochs"),
+    ("train.batch=N", "rows in one forward pass (8)"),
+    ("train.learning_rate=X", "at its peak; default: GPT-1's 6.25e-5 at width 768, in proportion more for less"),
+    ("train.patience=N", "stop after N evaluations without progress (3); the best weights are kept"),
+    ("train.evaluate_every=N", "updates between evaluations; default: ten in the run"),
+    ("train.optimizer=NAME", "adamw, muon or rms_prop; its settings: train.optimizer.weight_decay=0.01"),
+    ("train.average=X", "decay of a running average of the weights, e.g. 0.999"),
+    ("method.blocks=N", "of method=last: how many blocks learn (2)"),
+)
+
+
+def run(call: Call) -> dict[str, Any]:
+    """Fine-tune, and show what the checkpoint wrote before and what it writes after."""
+    target = one_target(call, "checkpoint", example="zoo finetune shakespeare data.path=lyrics.txt head=language_model")
+    own, parts = _split(call.pairs)
+    keys = read_keys(Keys, own, also=[name for name, _ in MORE])
+    if not parts["data"].get("path"):
+        raise ZooError("which text? Say data.path=FILE: a file, folder, glob or table")
+    if "dtype" in own:
+        parts["train"] = {**parts["train"], "dtype": keys.dtype}
+    asked = _asked(target, keys, parts, command=call.command)
+    use_threads(keys.threads)
+    prepared = asked.prepare()  # bad input is one line on standard error, so nothing is said before
+    before = prepared.before()
+    result = train(prepared, heading=f"{bold(prepared.name)}, fine-tuned\n{_describe(prepared, before)}")
+    after = prepared.after(result)
+    if not call.json:
+        put(str(prepared.out))
+        say(_goodbye(prepared, result, before, after))
+    return {
+        "checkpoint": str(prepared.out),
+        "step": result.step,
+        "tokens": result.tokens,
+        "seconds": round(result.seconds, 3),
+        "metrics": result.metrics,
+        "before": dataclasses.asdict(before),
+        "after": dataclasses.asdict(after),
+    }
+
+
+def _split(pairs: Mapping[str, str]) -> tuple[dict[str, str], dict[str, dict[str, Any]]]:
+    """Return this verb's own words, and those of each section as nested mappings."""
+    own: dict[str, str] = {}
+    parts: dict[str, dict[str, Any]] = {section: {} for section in SECTIONS}
+    for name, text in pairs.items():
+        section, *rest = name.split(".")
+        if not rest:
+            own[name] = text
+            continue
+        if section not in parts or not all(rest):
+            raise ZooError(f"unknown setting '{name}'{_suggest(name)}")
+        place = parts[section]
+        for step in rest[:-1]:
+            inner = place.get(step, {})
+            place[step] = place = inner if isinstance(inner, dict) else {"type": inner}
+        known = place.get(rest[-1])
+        place[rest[-1]] = {"type": text, **known} if isinstance(known, dict) else text
+    return own, parts
+
+
+def _suggest(name: str) -> str:
+    known = [one.partition("=")[0] for one, _ in MORE]
+    return suggest(name, known, limit=0) or f"; see 'zoo finetune --help', for example {known[0]}, {known[3]}"
+
+
+def _asked(target: str, keys: Keys, parts: Mapping[str, dict[str, Any]], *, command: str) -> FineTuning:
+    """Check every setting, before anything is read."""
+    from zoo import settings
+    from zoo.data.text import Text
+    from zoo.finetune.course import Course
+    from zoo.finetune.heads import Head
+    from zoo.finetune.method import Method
+    from zoo.finetune.run import FineTuning, Samples
+
+    head = _named(Head, keys.head, {"unknown": keys.unknown}, "head")
+    method = _named(Method, keys.method, parts["method"], "method")
+    path = parts["data"].pop("path")  # to the letter: a file may be called "none"
+    data = dataclasses.replace(settings.build(Text, parts["data"], "data", from_text=True), path=path)
+    course: Course = settings.build(Course, parts["train"], "train", from_text=True)
+    samples = Samples(
+        prompt=read_text(keys.prompt, keys.prompt_file, "prompt") or None,
+        count=keys.count,
+        max_new_tokens=keys.max_new_tokens,
+        temperature=keys.temperature,
+    )
+    return FineTuning(
+        checkpoint=target,
+        data=data,
+        out=Path(keys.out or f"checkpoints/{_name(target)}-{_name(str(data.path))}"),
+        head=head,
+        method=method,
+        train=course,
+        context=keys.context,
+        samples=samples,
+        seed=keys.seed,
+        device=keys.device,
+        resume=keys.resume,
+        overwrite=keys.overwrite,
+        command=command,
+    )
+
+
+def _named(kind: Any, name: str, values: Mapping[str, Any], what: str) -> Any:
+    """Return the head or method called ``name`` with its settings."""
+    from typing import get_args
+
+    from zoo import settings
+
+    known = {settings.tag(choice): choice for choice in get_args(kind) or (kind,)}
+    if name not in known:
+        raise ZooError(f"{what}: '{name}' is not among those there are{suggest(name, known)}")
+    return settings.build(known[name], values, what, from_text=True)
+
+
+def _name(path: str) -> str:
+    """Return the last part of a path without its endings, for a folder's name."""
+    return "".join(letter if letter.isalnum() or letter in "-_" else "-" for letter in Path(path).name.split(".")[0])
+
+
+def _describe(prepared: Prepared, before: View) -> str:
+    """Return a few lines about a run before it starts."""
+    model, material, settings = prepared.model, prepared.material, prepared.settings
+    names = ", ".join(str(entry.get("name")) for entry in material.entries)
+    learning = "" if prepared.trainable == model.parameters else f", {count(prepared.trainable)} of them learn"
+    rows = settings.batch * settings.accumulation
+    lines = [
+        ("checkpoint", f"{count(model.parameters)} parameters{learning}, {model.network.context} tokens of context"),
+        ("data", one_line("; ".join((f"{names}, {material.data.train_tokens:,} tokens", *material.notes)))),
+        ("training", f"{settings.steps:,} steps of {rows} x {material.data.context} tokens"),
+        ("folder", str(prepared.out)),
+        ("before", f"held-out {_figures(before)}"),
+    ]
+    return columns(lines)
+
+
+def _figures(view: View) -> str:
+    return ", ".join(
+        f"{name.replace('_', ' ')} {view.metrics[name]:.3f}" for name in FIGURES[:2] if name in view.metrics
+    )
+
+
+FIGURES = ("bits_per_byte", "loss", "bits_per_token", "accuracy")
+
+
+def _goodbye(prepared: Prepared, result: TrainResult, before: View, after: View) -> str:
+    """Return what was reached, before and after side by side, and what to do next."""
+    out = prepared.out
+    target = shlex.quote(out.name if out.parent == Path("checkpoints") else str(out))
+    rows = [
+        [name.replace("_", " "), f"{before.metrics[name]:.4f}", f"{after.metrics[name]:.4f}"]
+        for name in FIGURES
+        if name in before.metrics and name in after.metrics
+    ]
+    better = after.metrics["loss"] < before.metrics["loss"]
+    verdict = (
+        []
+        if better
+        else ["The held-out part is no better predicted than before: try a smaller train.learning_rate, or more text."]
+    )
+    return "\n".join(
+        [
+            "",
+            f"trained {result.step:,} steps in {result.seconds:,.0f} s; on the held-out part:",
+            table(["", "before", "after"], rows, right=[1, 2]),
+            *verdict,
+            *_pairs(before.samples, after.samples),
+            "",
+            f"Let it write: {bold(f'zoo generate {target} prompt={shlex.quote(prepared.prompt)}')}",
+            dim(f"Details: {out / 'card.yaml'}, {out / 'metrics.jsonl'}"),
+        ]
+    )
+
+
+def _pairs(before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return each sample before and after, the same seed one below the other, the prompt in bold."""
+    lines: list[str] = []
+    for old, new in zip(before, after, strict=True):
+        for title, sample in (("before", old), ("after", new)):
+            prompt, text = visible(sample["prompt"]), visible(sample["text"])
+            shown = bold(prompt) + text[len(prompt) :] if text.startswith(prompt) else text
+            lines += ["", dim(f"-- {title}, seed {sample['seed']}"), shown]
+    return lines
+
+
+VERB = Verb(
+    usage="finetune CHECKPOINT data.path=PATH [head=language_model] [key=value...]",
+    about="Lets a checkpoint go on learning from a text of yours, and shows what it writes, and how well it predicts "
+    "the part of your text that is held out, before and after. Stop it with Ctrl-C whenever you like; the same command "
+    "with resume=true goes on.",
+    keys=Keys,
+    more=MORE,
+    more_title="Keys of the data and of the training (default)",
+    examples=(
+        ("zoo finetune shakespeare data.path=lyrics.txt head=language_model", "Shakespeare's letters, your lyrics"),
+        ("zoo finetune gpt2 data.path=letters/ method=last method.blocks=4 train.epochs=2", "less memory"),
+        ("zoo finetune novel data.path=reviews.csv data.columns.text=body out=checkpoints/reviews", "a table's texts"),
+    ),
+    run=run,
+)

@@ -1,0 +1,102 @@
+"""How long and how fast a trained network goes on learning: settings that look at the network and its new data."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from zoo.errors import ZooError
+from zoo.train.optimizer import AdamW, OptimizerSettings
+from zoo.train.schedule import Linear
+from zoo.train.settings import TrainSettings
+
+RATE, RATE_WIDTH = 6.25e-5, 768
+"""GPT-1's learning rate in fine-tuning, and its width (Radford et al. 2018, section 4.1)."""
+EVALUATIONS, FARTHEST = 10, 500
+"""Evaluations in a run, and most updates between two."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Course:
+    """The training of a fine-tuning run; the optimizer's values are GPT-1's (Radford et al. 2018, section 4.1).
+
+    Attributes:
+        epochs: how often as many ids are read as the training part has.
+        steps: updates instead of ``epochs``.
+        batch: rows in one forward pass.
+        accumulation: forward passes in an update.
+        learning_rate: at its peak, from where it falls to 0 in a straight line. None for GPT-1's 6.25e-5 at its width
+            of 768, and in proportion more for narrower networks, less for wider ones (Yang et al. 2022).
+        warmup: part of the updates in which the rate rises.
+        optimizer: AdamW, Muon or RMSprop.
+        clip: largest norm of all gradients together; 0 switches clipping off.
+        average: decay of a running average of the weights, which is then evaluated and published; 0 = none.
+        dtype: of the matrix products; ``auto`` takes bfloat16 where that gains.
+        patience: stop after so many evaluations without a new best held-out loss; 0 = never. The best is published.
+        evaluate_every: updates between evaluations, None for ten in the run.
+        save_every: updates between states to resume from.
+        log_every: updates between log entries.
+        compile: use torch.compile.
+        workers: threads that prepare batches ahead.
+        tensorboard: also write TensorBoard curves.
+    """
+
+    epochs: float = 3.0
+    steps: int | None = None
+    batch: int = 8
+    accumulation: int = 1
+    learning_rate: float | None = None
+    warmup: float = 0.002
+    optimizer: OptimizerSettings = AdamW(betas=(0.9, 0.999), weight_decay=0.01)
+    clip: float = 1.0
+    average: float = 0.0
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    patience: int = 3
+    evaluate_every: int | None = None
+    save_every: int = 250
+    log_every: int = 10
+    compile: bool = False
+    workers: int = 0
+    tensorboard: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.epochs < math.inf:
+            raise ZooError(f"train.epochs is more than 0, got {self.epochs:g}")
+        if not 0.0 <= self.warmup <= 1.0:
+            raise ZooError(f"train.warmup is a part of the updates between 0 and 1, got {self.warmup}")
+        self.settings(tokens=1, context=1, width=RATE_WIDTH)  # refuses everything else now, before anything is read
+
+    def settings(self, *, tokens: int, context: int, width: int) -> TrainSettings:
+        """Return the settings of the training loop.
+
+        Args:
+            tokens: ids of the training part.
+            context: ids in a row.
+            width: of the network.
+        """
+        steps = self.steps
+        if steps is None:
+            steps = max(1, math.ceil(self.epochs * tokens / max(1, self.batch * self.accumulation * context)))
+        every = self.evaluate_every
+        if every is None:
+            every = min(FARTHEST, math.ceil(steps / EVALUATIONS))
+        rate = self.learning_rate
+        return TrainSettings(
+            steps=steps,
+            batch=self.batch,
+            accumulation=self.accumulation,
+            learning_rate=RATE * RATE_WIDTH / width if rate is None else rate,
+            optimizer=self.optimizer,
+            schedule=Linear(warmup=round(self.warmup * steps)),
+            clip=self.clip,
+            average=self.average,
+            dtype=self.dtype,
+            evaluate_every=every,
+            save_every=self.save_every,
+            log_every=self.log_every,
+            patience=self.patience,
+            compile=self.compile,
+            workers=self.workers,
+            tensorboard=self.tensorboard,
+        )

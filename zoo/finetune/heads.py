@@ -1,0 +1,144 @@
+"""Heads: what fine-tuning can make of a checkpoint. A class for each, which checks a model and reads data for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any, ClassVar, Literal, TypeAlias
+
+from zoo.data.adapted import Adapted, Fit, fit, unknown_id
+from zoo.data.text import Text, TextCorpus, TextData
+from zoo.errors import ZooError
+from zoo.model import Model
+
+LEAST_WINDOW = 8
+"""Tokens in the smallest window that is worth training on."""
+MOST_DROPPED = 0.1
+"""Part of a text that may be left out because the checkpoint's tokenizer does not know it."""
+PROMPT_WORDS = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Material:
+    """New data as a head reads it.
+
+    Attributes:
+        data: encoded.
+        entries: the card's ``data``.
+        notes: what people should know about it, a sentence each.
+        prompt: what samples go on from: the head of the held-out part.
+    """
+
+    data: TextData
+    entries: list[dict[str, Any]]
+    notes: tuple[str, ...]
+    prompt: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class LanguageModel:
+    """Goes on with text, as in pre-training: the network keeps its output layer, and gets no new one.
+
+    Attributes:
+        unknown: what to do with characters that the checkpoint's tokenizer refuses: ``adapt`` writes them in another
+            way (``é`` as ``e``, curly quotes as straight ones) and leaves out what has none; ``refuse`` stops.
+    """
+
+    settings_name: ClassVar[str] = "language_model"
+
+    unknown: Literal["adapt", "refuse"] = "adapt"
+
+    def check(self, model: Model, name: str) -> None:
+        """Refuse a model that cannot go on with text.
+
+        Raises:
+            ZooError: say why not.
+        """
+        network = model.network
+        if model.modality != "text":
+            raise ZooError(f"{name} makes {model.modality}; head=language_model goes on with text")
+        if not getattr(model.config, "causal", True):
+            raise ZooError(
+                f"{name} reads both ways, so it cannot go on with text; head=language_model needs a causal model "
+                "such as GPT-2"
+            )
+        if network.source_context is not None:
+            raise ZooError(f"{name} turns a source into a target; head=language_model needs a model of running text")
+
+    def read(self, text: Text, model: Model, name: str, window: int | None) -> Material:
+        """Open and encode text in windows of ``window`` ids: by default the context, or less where text is short.
+
+        Raises:
+            ZooError: no data, too little of it, or text that the checkpoint's tokenizer hardly knows.
+        """
+        corpus = text.open()
+        documents = corpus.documents
+        known = fit(model.tokenizer, chain(documents.train, documents.held_out))
+        self._check_fit(known, model, f"{documents.title}: the tokenizer of {name}")
+        tokenizer = Adapted(model.tokenizer, known) if known.table else model.tokenizer
+        data = corpus.encode(tokenizer, 1)
+        if window is None:
+            window = min(model.network.context, data.train_tokens // 4)
+            if window < LEAST_WINDOW:
+                raise ZooError(
+                    f"{documents.title}: its training part has {data.train_tokens} tokens, which is too little to "
+                    f"learn from; give at least {4 * LEAST_WINDOW}"
+                )
+        entry = corpus.describe()[0]
+        if known.table:
+            entry = entry | {"characters_replaced": known.replaced, "characters_dropped": known.dropped}
+        return Material(
+            data=data.with_context(window),
+            entries=[entry, *corpus.describe()[1:]],
+            notes=tuple(_notes(known, data, unknown_id(tokenizer))),
+            prompt=known.adapt(_head_of(corpus)),
+        )
+
+    def _check_fit(self, known: Fit, model: Model, whose: str) -> None:
+        spec = model.tokenizer.spec
+        if known.table and self.unknown == "refuse":
+            raise ZooError(
+                f"{whose} ({spec.type}, {spec.vocabulary_size} ids) does not know {_shown(tuple(known.table))}; "
+                "change the text, or say unknown=adapt"
+            )
+        if known.dropped > MOST_DROPPED * known.characters:
+            raise ZooError(
+                f"{whose} ({spec.type}, {spec.vocabulary_size} ids) does not know "
+                f"{known.dropped / known.characters:.0%} of its characters, such as {_shown(known.examples)}; "
+                "fine-tune a checkpoint that reads all text (tokenizer byte, bpe or gpt2)"
+            )
+
+
+Head: TypeAlias = LanguageModel
+"""Every head there is; config.json names the one that a checkpoint has."""
+
+
+def _head_of(corpus: TextCorpus) -> str:
+    """Return the first words of the held-out part, from the first whole line or word on."""
+    for document in corpus.documents.held_out:
+        text = next(document.pieces(), "")[:4000]
+        lines = [line.strip() for line in text.splitlines()]
+        whole = next((line for line in lines[1:] if len(line.split()) >= PROMPT_WORDS), None)
+        words = (whole or text).split()[0 if whole else 1 :]
+        if words:
+            return " ".join(words[:PROMPT_WORDS])
+    return ""
+
+
+def _notes(known: Fit, data: TextData, unknown: int | None) -> list[str]:
+    notes = []
+    if known.replaced:
+        notes.append(f"{known.replaced / known.characters:.2%} of its characters are written in another way")
+    if known.dropped:
+        notes.append(
+            f"{known.dropped / known.characters:.2%} of its characters are left out, since the tokenizer does not know "
+            f"them: {_shown(known.examples)}"
+        )
+    if unknown is not None and (share := data.share(unknown)):
+        notes.append(f"{share:.1%} of its tokens are words that the tokenizer does not know")
+    return notes
+
+
+def _shown(characters: tuple[str, ...]) -> str:
+    some = ", ".join(f"{character!r}" for character in characters[:5])
+    return some + (" and others" if len(characters) > 5 else "")

@@ -1,0 +1,304 @@
+"""Fine-tuning: a checkpoint, new data and a head, into a new checkpoint that says what it came from."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from zoo.data.text import Text
+from zoo.errors import ZooError
+from zoo.evaluate.language_model import evaluate
+from zoo.finetune.course import Course
+from zoo.finetune.heads import Head, LanguageModel, Material
+from zoo.finetune.method import Full, Method
+from zoo.generate.settings import SamplingSettings
+from zoo.loading import choose_device, load
+from zoo.model import Model
+from zoo.run import licenses, memory_bytes, refuse_taken
+from zoo.settings import tag, to_mapping
+from zoo.train import precision
+from zoo.train.loop import Trainer, TrainResult
+from zoo.train.monitor import Monitor
+from zoo.train.settings import TrainSettings
+from zoo.weights.folder import Contents, refuse_foreign
+from zoo.weights.folder import read as read_checkpoint
+from zoo.weights.tensors import load_weights, named_weights
+
+
+@dataclass(frozen=True, kw_only=True)
+class Samples:
+    """What is drawn before and after: the same prompt, the same seeds.
+
+    Attributes:
+        prompt: what to go on from, to the letter; None for the first words of the held-out part.
+        count: samples, of seeds ``seed, seed + 1, ...``.
+        max_new_tokens: length of each.
+        temperature: see ``SamplingSettings``.
+    """
+
+    prompt: str | None = None
+    count: int = 2
+    max_new_tokens: int = 100
+    temperature: float = 0.8
+
+    def __post_init__(self) -> None:
+        if self.count < 0:
+            raise ZooError(f"count must be 0 or more, got {self.count}")
+        SamplingSettings(max_new_tokens=self.max_new_tokens, temperature=self.temperature)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FineTuning:
+    """One fine-tuning run.
+
+    Attributes:
+        checkpoint: what to go on from: anything that ``zoo.load`` reads.
+        data: the new text.
+        out: the run's folder, which becomes a checkpoint.
+        head: what to make of the checkpoint.
+        method: which weights learn.
+        train: how long and how fast.
+        context: ids in a row; None for the model's context, or less where there is little text.
+        samples: drawn before and after.
+        seed: of batches, dropout and samples.
+        device: ``auto`` (the GPU if there is one), ``cpu``, ``cuda``, ...
+        resume: go on with the run that is in ``out``.
+        overwrite: replace the run that is in ``out``.
+        command: the command line, for the card.
+    """
+
+    checkpoint: str
+    data: Text
+    out: Path
+    head: Head = LanguageModel()
+    method: Method = Full()
+    train: Course = field(default_factory=Course)
+    context: int | None = None
+    samples: Samples = field(default_factory=Samples)
+    seed: int = 0
+    device: str = "auto"
+    resume: bool = False
+    overwrite: bool = False
+    command: str = ""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.seed < 2**62:
+            raise ZooError(f"seed: must lie in [0, 2**62), got {self.seed}")
+        if self.context is not None and self.context < 1:
+            raise ZooError(f"context must be at least 1, got {self.context}")
+
+    def prepare(self) -> Prepared:
+        """Load the checkpoint, read the data, look at what the checkpoint makes of it so far.
+
+        Raises:
+            ZooError: a checkpoint or data that cannot be had, parts that do not fit together, a folder that is taken.
+        """
+        told = {"checkpoint": self.checkpoint, "out": str(self.out), "command": self.command}
+        refuse_foreign(told, "this command")  # its card could not be read again
+        refuse_taken(self.out, allowed=self.resume or self.overwrite)
+        choose_device(self.device)
+        model = load(self.checkpoint, device=self.device)
+        name = str(model.card.get("name") or Path(self.checkpoint).name)
+        self.head.check(model, name)
+        if self.context is not None and self.context > model.network.context:
+            raise ZooError(f"context: {name} sees at most {model.network.context} tokens, got {self.context}")
+        material = self.head.read(self.data, model, name, self.context)
+        material.data.check(model.network)
+        self.method.choose(model.network)
+        _refuse_too_large(model.network, model.device)
+        return Prepared(
+            asked=self,
+            name=name,
+            model=model,
+            material=material,
+            settings=self.train.settings(
+                tokens=material.data.train_tokens, context=material.data.context, width=model.config.width
+            ),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """What a model makes of the new data at one moment.
+
+    Attributes:
+        metrics: on the held-out part; see ``zoo.evaluate.language_model``.
+        samples: ``{prompt, seed, text}`` each.
+    """
+
+    metrics: dict[str, Any]
+    samples: list[dict[str, Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """A fine-tuning run with everything in memory, ready to train.
+
+    Attributes:
+        asked: what was asked for.
+        name: of the checkpoint that it starts from.
+        model: that checkpoint; the network in it is the one that learns.
+        material: the encoded data.
+        settings: of the training loop.
+    """
+
+    asked: FineTuning
+    name: str
+    model: Model
+    material: Material
+    settings: TrainSettings
+
+    @property
+    def out(self) -> Path:
+        """The run's folder."""
+        return self.asked.out
+
+    @property
+    def trainable(self) -> int:
+        """Parameters that learn."""
+        return sum(parameter.numel() for parameter in self.model.network.parameters() if parameter.requires_grad)
+
+    @property
+    def prompt(self) -> str:
+        """What the samples go on from."""
+        if self.asked.samples.prompt is not None:
+            return self.asked.samples.prompt
+        words = self.material.prompt.split()
+        room = max(1, self.model.network.context // 2)
+        while len(words) > 1 and len(self.model.tokenizer.encode(" ".join(words))) > room:
+            words.pop()
+        return " ".join(words)
+
+    def before(self) -> View:
+        """Return what the checkpoint makes of the data, to be called before ``train``."""
+        network = self.model.network
+        name = precision.choose(self.settings.dtype, network)
+        metrics = evaluate(
+            network,
+            self.material.data,
+            batch=self.settings.batch,
+            autocast=precision.autocast(name, self.model.device),
+        )
+        return View(metrics=metrics, samples=self._draw())
+
+    def train(self, monitor: Monitor | None = None) -> TrainResult:
+        """Train into the run's folder.
+
+        Args:
+            monitor: hears of the progress.
+
+        Raises:
+            Interrupted: by a signal, after the run has been saved.
+            ZooError: the folder is taken or full, or the loss is no longer finite.
+        """
+        asked = self.asked
+        trainer = Trainer(
+            self.model.network,
+            self.material.data,
+            self.settings,
+            contents=self.contents(),
+            out=asked.out,
+            seed=asked.seed,
+            resume=asked.resume,
+            overwrite=asked.overwrite,
+            monitor=monitor,
+            identity={
+                "base": fingerprint(self.model.network),
+                "head": to_mapping(asked.head),
+                "method": to_mapping(asked.method),
+                "context": self.material.data.context,
+            },
+        )
+        return trainer.run()
+
+    def after(self, result: TrainResult) -> View:
+        """Return what came of it: the published weights are read back from the folder."""
+        load_weights(self.model.network, read_checkpoint(self.out).tensors(), self.out)
+        return View(metrics=result.metrics, samples=self._draw())
+
+    def contents(self) -> Contents:
+        """Return all of the new checkpoint but its weights and figures."""
+        asked, model, entries = self.asked, self.model, self.material.entries
+        base = {
+            "checkpoint": asked.checkpoint,
+            "name": self.name,
+            "license": str(model.card.get("license") or "unknown"),
+            "data": [str(entry.get("name")) for entry in model.card.get("data") or () if isinstance(entry, Mapping)],
+        }
+        names = ", ".join(str(entry["name"]) for entry in entries)
+        network = to_mapping(model.config)
+        return Contents(
+            family=tag(type(model.config)),
+            modality=model.modality,
+            network=network,
+            tokenizer=model.tokenizer,
+            recipe={
+                "name": "finetune",
+                "modality": model.modality,
+                "base": asked.checkpoint,
+                "head": to_mapping(asked.head),
+                "method": to_mapping(asked.method),
+                "context": self.material.data.context,
+                "prompt": self.prompt,
+                "model": network,
+                "data": to_mapping(asked.data),
+                "train": to_mapping(self.settings),
+                "generate": model.recipe.get("generate") or {},
+            },
+            card={
+                "name": asked.out.resolve().name,
+                "modality": model.modality,
+                "recipe": "finetune",
+                "license": licenses([base, *entries]),
+                "base": base,
+                "data": entries,
+                "head": tag(type(asked.head)),
+                "method": tag(type(asked.method)),
+                "command": asked.command,
+                "seed": asked.seed,
+                "parameters": model.parameters,
+                "limits": f"{self.name}, fine-tuned on: {names}. It imitates that text; what it states is not "
+                "knowledge, and the limits of the model that it comes from are its own, too.",
+            },
+            head=tag(type(asked.head)),
+        )
+
+    def _draw(self) -> list[dict[str, Any]]:
+        wanted = self.asked.samples
+        if not wanted.count:
+            return []
+        drawn = self.model.draw(
+            self.prompt,
+            count=wanted.count,
+            seed=self.asked.seed,
+            max_new_tokens=wanted.max_new_tokens,
+            temperature=wanted.temperature,
+        )
+        return [{"prompt": self.prompt, "seed": one.seed, "text": one.sample} for one in drawn]
+
+
+def fingerprint(network: nn.Module) -> str:
+    """Return a hex sha256 by which the weights of a network are told from others: of the first numbers of each."""
+    total = hashlib.sha256()
+    for name, tensor in named_weights(network).items():
+        total.update(f"{name} {tuple(tensor.shape)}".encode())
+        total.update(tensor.detach().flatten()[:1024].float().cpu().numpy().tobytes())
+    return total.hexdigest()
+
+
+def _refuse_too_large(network: nn.Module, device: torch.device) -> None:
+    """Refuse what cannot fit the machine: weights, and for those that learn gradients and two moments."""
+    memory = memory_bytes() if device.type == "cpu" else None
+    parameters = list(network.parameters())
+    needed = sum(parameter.numel() * (16 if parameter.requires_grad else 4) for parameter in parameters)
+    if memory is not None and needed > memory:
+        raise ZooError(
+            f"fine-tuning takes {needed / 2**30:,.0f} GiB, this machine has {memory / 2**30:,.0f}; use method=last, or "
+            "a smaller checkpoint"
+        )
