@@ -8,6 +8,8 @@ from pathlib import Path
 
 from zoo.errors import ZooError, suggest
 
+CARD = "card.yaml"
+
 
 def home() -> Path:
     """Return the folder for downloads and pulled checkpoints, ``$ZOO_HOME`` or ``~/.cache/zoo``; it may not exist."""
@@ -44,19 +46,57 @@ def checkpoints() -> Iterator[Path]:
                 yield folder
 
 
-def find_checkpoint(name: str | Path) -> Path:
+def is_card_alone(folder: Path) -> bool:
+    """Return whether a checkpoint's folder holds its card and nothing else: its weights are fetched when asked for."""
+    return folder.is_dir() and {entry.name for entry in folder.iterdir()} == {CARD}
+
+
+def cards() -> Iterator[Path]:
+    """Yield every folder with a card alone whose checkpoint is not here yet."""
+    here = {folder.name for folder in checkpoints()}
+    for parent in checkpoint_homes():
+        for folder in sorted(parent.iterdir()) if parent.is_dir() else ():
+            if folder.name not in here and is_card_alone(folder):
+                here.add(folder.name)
+                yield folder
+
+
+def local_checkpoint(name: str | Path) -> Path | None:
     """Return the folder or file that ``name`` stands for: a path, else a name in the folders of ``checkpoint_homes``.
 
-    Raises:
-        ZooError: nothing there has that name.
+    None where nothing here has that name, or a card alone.
     """
     if not isinstance(name, str | Path):
         raise ZooError(f"a checkpoint is named by text or a path, got {name!r}")
-    if str(name).strip() and (path := Path(name)).exists():
-        return path
-    for parent in checkpoint_homes():
-        if str(name).strip() and (parent / name).is_dir():
-            return parent / name
+    if not str(name).strip() or "\0" in str(name):
+        return None
+    places = [Path(name), *(parent / name for parent in checkpoint_homes())]
+    if is_card_alone(places[0]):  # a path to a card stands for what it describes
+        places += [parent / places[0].name for parent in checkpoint_homes()]
+    found = (place for index, place in enumerate(places) if (place.is_dir() if index else place.exists()))
+    return next((place for place in found if not is_card_alone(place)), None)
+
+
+def find_checkpoint(name: str | Path) -> Path:
+    """Return what ``local_checkpoint`` finds.
+
+    Raises:
+        ZooError: nothing here has that name.
+    """
+    found = local_checkpoint(name)
+    if found is None:
+        raise missing_checkpoint(name)
+    return found
+
+
+def missing_checkpoint(name: str | Path, also: str = "") -> ZooError:
+    """Return the error that says where ``name`` was looked for and what it may have meant.
+
+    Args:
+        name: what was asked for.
+        also: where else it is not, for the message.
+    """
     places = " or ".join(str(parent) for parent in checkpoint_homes())
-    hint = suggest(str(name), [folder.name for folder in checkpoints()]) or "; make one with 'zoo train RECIPE'"
-    raise ZooError(f"no checkpoint '{name}': no such path, and no such name in {places}{hint}")
+    known = [folder.name for folder in (*checkpoints(), *cards())]
+    hint = suggest(str(name), known) or "; make one with 'zoo train RECIPE'"
+    return ZooError(f"no checkpoint '{name}': no such path, no such name in {places}{also}{hint}")
