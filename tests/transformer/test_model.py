@@ -255,3 +255,30 @@ def test_too_many_ids_are_refused() -> None:
 def test_contradictions_are_refused(changes: dict[str, object], message: str) -> None:
     with pytest.raises(ZooError, match=message):
         dataclasses.replace(BASE, **changes)  # type: ignore[arg-type]
+
+
+@torch.no_grad()
+def test_labels_take_the_place_of_the_start() -> None:
+    model = build(dataclasses.replace(BASE, labels=3))
+    table = model.embedding.labels
+    assert table is not None
+    ids = torch.randint(0, 37, (3, 6), generator=torch.Generator().manual_seed(1))
+    labels = torch.tensor([2, -1, 0])
+    told = model(ids, conditioning=Conditioning(labels=labels))
+    start = torch.stack([table.weight[2], model.embedding.tokens.weight[ids[1, 0]], table.weight[0]])
+    close(told, model(ids, conditioning=Conditioning(start=start)))
+    close(told[1:2], model(ids[1:2]))
+    with pytest.raises(ZooError, match="not trained with labels"):
+        build(BASE)(ids, conditioning=Conditioning(labels=labels))
+
+
+@torch.no_grad()
+def test_hidden_tokens_leave_their_position_alone() -> None:
+    model = build(BASE)
+    ids = torch.randint(0, 37, (2, 6), generator=torch.Generator().manual_seed(1))
+    visible = torch.tensor([[True, False, True, True, False, True]] * 2)
+    states = model.hidden_states(ids, conditioning=Conditioning(visible=visible))
+    assert model.embedding.positions is not None
+    positions = model.embedding.positions(torch.arange(6))
+    close(states[0][:, ~visible[0]], positions[~visible[0]].expand(2, 2, -1))
+    close(states[0][:, visible[0]], (model.embedding.tokens(ids) + positions)[:, visible[0]])

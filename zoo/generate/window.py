@@ -83,11 +83,10 @@ class Windows:
         if rows is not None:
             conditioning = select_conditioning(conditioning, rows)
         positions = (begin - (self.firsts if rows is None else self.firsts[rows]))[:, None] + torch.arange(time)
-        added, segments = conditioning.added, conditioning.segments
+        each = ("added", "segments", "visible")  # one value a position
+        given = {name: getattr(conditioning, name) for name in each}
         return replace(
-            conditioning,
-            added=None if added is None else _at(added, positions),
-            segments=None if segments is None else _at(segments, positions),
+            conditioning, **{name: _at(value, positions) for name, value in given.items() if value is not None}
         )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import torch
+from einops import rearrange
 from torch import Tensor, nn
 
 from zoo.errors import ZooError
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 class Embedding(nn.Module):
     """Sum of token, position and segment vectors and of the per-position condition, then norm (BERT) and dropout.
 
-    The start vector of a condition takes the place of the token vector at position 0.
+    The start vector of a condition, or the vector of a row's class, takes the place of the token vector at position 0.
     """
 
     def __init__(self, config: TransformerConfig) -> None:
@@ -27,6 +28,7 @@ class Embedding(nn.Module):
         self.tokens = nn.Embedding(config.vocabulary, config.width)
         self.positions = config.positions.table(config.context, config.width)
         self.segments = nn.Embedding(config.segments, config.width) if config.segments else None
+        self.labels = nn.Embedding(config.labels, config.width) if config.labels else None
         self.norm = config.norm.build(config.width) if config.embedding_norm else nn.Identity()
         self.dropout = nn.Dropout(config.dropout)
 
@@ -39,9 +41,8 @@ class Embedding(nn.Module):
             conditioning: see ``zoo.network.Conditioning``.
         """
         x = self.tokens(ids)
-        if conditioning is not None and conditioning.start is not None:
-            first = (positions == 0).expand(ids.shape)[..., None]
-            x = torch.where(first, conditioning.start.to(x.dtype)[:, None], x)
+        if conditioning is not None:
+            x = self._replaced(x, positions, conditioning)
         if self.positions is not None:
             x = x + self.positions(positions)
         if self.segments is not None:
@@ -54,6 +55,20 @@ class Embedding(nn.Module):
         result: Tensor = self.dropout(self.norm(x))
         return result
 
+    def _replaced(self, x: Tensor, positions: Tensor, told: Conditioning) -> Tensor:
+        """Return token vectors (batch, time, width) with those of the start and of hidden ids replaced."""
+        first = rearrange((positions == 0).expand(x.shape[:2]), "b t -> b t 1")
+        if told.start is not None:
+            x = torch.where(first, told.start.to(x.dtype)[:, None], x)
+        if told.labels is not None:
+            if self.labels is None:
+                raise ZooError("this model was not trained with labels; leave the label out")
+            known = rearrange(told.labels >= 0, "b -> b 1 1")
+            x = torch.where(first & known, self.labels(told.labels.clamp(min=0))[:, None], x)
+        if told.visible is not None:
+            x = x * rearrange(told.visible, "b t -> b t 1").to(x.dtype)
+        return x
+
     def matrices(self) -> Iterator[tuple[Role, Tensor]]:
         """Yield every table with what it is for."""
         yield Role.TOKENS, self.tokens.weight
@@ -61,3 +76,5 @@ class Embedding(nn.Module):
             yield Role.POSITIONS, self.positions.weight
         if self.segments is not None:
             yield Role.TOKENS, self.segments.weight
+        if self.labels is not None:
+            yield Role.TOKENS, self.labels.weight
