@@ -105,8 +105,3 @@ def test_hard_and_long_texts(gpt1: Gpt1Tokenizer, english: Gpt1Tokenizer) -> Non
         with pytest.raises(ZooError, match="outside the vocabulary of 40478"):
             tokenizer.decode([40478])
     assert len(english.encode("n't" * 50_000 + "a." * 50_000)) > 0
-
-
-def test_files_must_be_named() -> None:
-    with pytest.raises(ZooError, match=r"set tokenizer\.path"):
-        Gpt1().fit([])

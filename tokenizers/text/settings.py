@@ -132,17 +132,22 @@ class Gpt2:
     """GPT-2's own vocabulary of 50,257 ids, from OpenAI's or Hugging Face's files.
 
     Attributes:
-        path: folder with ``encoder.json`` and ``vocab.bpe``, ``vocab.json`` and ``merges.txt``, or ``tokenizer.json``.
+        path: folder with ``encoder.json`` and ``vocab.bpe``, ``vocab.json`` and ``merges.txt``, or ``tokenizer.json``;
+            None: OpenAI's, fetched once.
     """
 
     modality: ClassVar[Modality] = "text"
     path: str | None = None
 
     def fit(self, samples: Iterable[str]) -> TextTokenizer:
-        """Return the tokenizer in ``path``; ``samples`` are not looked at."""
-        if self.path is None:
-            raise ZooError("gpt2 reads its vocabulary from files: set tokenizer.path=FOLDER (encoder.json, vocab.bpe)")
-        return self.load(Path(self.path))
+        """Return the tokenizer in ``path``, else the published one; ``samples`` are not looked at.
+
+        Raises:
+            ZooError: its files cannot be fetched or read: one line that names ``tokenizer.path``.
+        """
+        from zoo.tokenizers.text import vocabularies
+
+        return self.load(vocabularies.GPT2.fetch() if self.path is None else Path(self.path))
 
     @staticmethod
     def load(folder: Path) -> TextTokenizer:
@@ -157,7 +162,8 @@ class Gpt1:
     """GPT-1's vocabulary of 40,478 lower-case ids (Radford et al. 2018), from OpenAI's or Hugging Face's files.
 
     Attributes:
-        path: folder with ``encoder_bpe_40000.json`` and ``vocab_40000.bpe``, or ``vocab.json`` and ``merges.txt``.
+        path: folder with ``encoder_bpe_40000.json`` and ``vocab_40000.bpe``, or ``vocab.json`` and ``merges.txt``;
+            None: the latter, fetched once.
         words: how text falls into words before merging: ``bert`` as the Hugging Face port does, or ``english`` after
             the original, which keeps line breaks, accents, contractions and abbreviations.
     """
@@ -167,12 +173,15 @@ class Gpt1:
     words: Literal["bert", "english"] = "bert"
 
     def fit(self, samples: Iterable[str]) -> TextTokenizer:
-        """Return the tokenizer in ``path``; ``samples`` are not looked at."""
+        """Return the tokenizer in ``path``, else the published one; ``samples`` are not looked at.
+
+        Raises:
+            ZooError: its files cannot be fetched or read: one line that names ``tokenizer.path``.
+        """
+        from zoo.tokenizers.text import vocabularies
         from zoo.tokenizers.text.gpt1 import Gpt1Tokenizer
 
-        if self.path is None:
-            raise ZooError("gpt1 reads its vocabulary from files: set tokenizer.path=FOLDER (vocab.json, merges.txt)")
-        return Gpt1Tokenizer.load(self.path, words=self.words)
+        return Gpt1Tokenizer.load(vocabularies.GPT1.fetch() if self.path is None else self.path, words=self.words)
 
     @staticmethod
     def load(folder: Path) -> TextTokenizer:
