@@ -26,7 +26,7 @@ class Conditioning:
         segments: (batch, time) int64; token types (BERT's sentence A and B), None for all zeros.
         source: (batch, source time) int64; ids from which the network's own encoder makes the memory.
         source_lengths: (batch,) int64; real ids of each row of ``source``, None if all are.
-        labels: (batch,) int64; the class of each row, whose vector takes the place of position 0's; -1 for none.
+        classes: (batch,) int64; the class of each row, whose vector takes the place of position 0's; -1 for none.
         visible: (batch, time) bool; False where a token's vector is zero: what Image GPT's BERT objective hides.
     """
 
@@ -37,7 +37,7 @@ class Conditioning:
     segments: Tensor | None = None
     source: Tensor | None = None
     source_lengths: Tensor | None = None
-    labels: Tensor | None = None
+    classes: Tensor | None = None
     visible: Tensor | None = None
 
     @classmethod

@@ -258,18 +258,18 @@ def test_contradictions_are_refused(changes: dict[str, object], message: str) ->
 
 
 @torch.no_grad()
-def test_labels_take_the_place_of_the_start() -> None:
-    model = build(dataclasses.replace(BASE, labels=3))
-    table = model.embedding.labels
+def test_classes_take_the_place_of_the_start() -> None:
+    model = build(dataclasses.replace(BASE, classes=3))
+    table = model.embedding.classes
     assert table is not None
     ids = torch.randint(0, 37, (3, 6), generator=torch.Generator().manual_seed(1))
-    labels = torch.tensor([2, -1, 0])
-    told = model(ids, conditioning=Conditioning(labels=labels))
+    classes = torch.tensor([2, -1, 0])
+    told = model(ids, conditioning=Conditioning(classes=classes))
     start = torch.stack([table.weight[2], model.embedding.tokens.weight[ids[1, 0]], table.weight[0]])
     close(told, model(ids, conditioning=Conditioning(start=start)))
     close(told[1:2], model(ids[1:2]))
-    with pytest.raises(ZooError, match="not trained with labels"):
-        build(BASE)(ids, conditioning=Conditioning(labels=labels))
+    with pytest.raises(ZooError, match="trained without classes"):
+        build(BASE)(ids, conditioning=Conditioning(classes=classes))
 
 
 @torch.no_grad()

@@ -28,7 +28,7 @@ class Embedding(nn.Module):
         self.tokens = nn.Embedding(config.vocabulary, config.width)
         self.positions = config.positions.table(config.context, config.width)
         self.segments = nn.Embedding(config.segments, config.width) if config.segments else None
-        self.labels = nn.Embedding(config.labels, config.width) if config.labels else None
+        self.classes = nn.Embedding(config.classes, config.width) if config.classes else None
         self.norm = config.norm.build(config.width) if config.embedding_norm else nn.Identity()
         self.dropout = nn.Dropout(config.dropout)
 
@@ -60,11 +60,11 @@ class Embedding(nn.Module):
         first = rearrange((positions == 0).expand(x.shape[:2]), "b t -> b t 1")
         if told.start is not None:
             x = torch.where(first, told.start.to(x.dtype)[:, None], x)
-        if told.labels is not None:
-            if self.labels is None:
-                raise ZooError("this model was not trained with labels; leave the label out")
-            known = rearrange(told.labels >= 0, "b -> b 1 1")
-            x = torch.where(first & known, self.labels(told.labels.clamp(min=0))[:, None], x)
+        if told.classes is not None:
+            if self.classes is None:
+                raise ZooError("this model was trained without classes; leave the label out")
+            known = rearrange(told.classes >= 0, "b -> b 1 1")
+            x = torch.where(first & known, self.classes(told.classes.clamp(min=0))[:, None], x)
         if told.visible is not None:
             x = x * rearrange(told.visible, "b t -> b t 1").to(x.dtype)
         return x
@@ -76,5 +76,5 @@ class Embedding(nn.Module):
             yield Role.POSITIONS, self.positions.weight
         if self.segments is not None:
             yield Role.TOKENS, self.segments.weight
-        if self.labels is not None:
-            yield Role.TOKENS, self.labels.weight
+        if self.classes is not None:
+            yield Role.TOKENS, self.classes.weight
