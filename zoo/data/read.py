@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 
 from zoo.data.documents import Document, from_file, from_text, split_bytes
 from zoo.data.files import DataFile, Found, Kind, find, sha256_of_all
-from zoo.data.read_table import Table, read_table
+from zoo.data.read_table import PAIR, Table, read_table
 from zoo.data.records import Records, TextRow
 from zoo.data.split import TEST_NAMES, TRAIN_NAMES, own_parts, require_both, split_count, split_names
 from zoo.errors import ZooError
@@ -87,7 +87,7 @@ def read_documents(
     files = choose(found, "text", "table")
     how = f"{encoding} {fraction} {sorted((columns or {}).items())}"
     if files[0].kind == "table":
-        rows = _rows_of_tables(found, files, columns or {}, encoding)
+        rows = _rows_of_tables(found, files, columns or {}, encoding, ("text",), make=Table.row)
         require_both(rows.train, rows.held_out, path)
         train: Sequence[Document] = Lazy(rows.train, lambda row: from_text(rows.names[row], rows[row].text))
         held_out: Sequence[Document] = Lazy(rows.held_out, lambda row: from_text(rows.names[row], rows[row].text))
@@ -119,7 +119,7 @@ def read_rows(
     found = find(path)
     tables = found.of_kind("table")
     if tables:
-        rows = _rows_of_tables(found, tables, columns or {}, encoding, required)
+        rows = _rows_of_tables(found, tables, columns or {}, encoding, required, make=Table.row)
     else:
         files = choose(found, "text")
         train, held_out = split_names([file.name for file in files])
@@ -132,6 +132,27 @@ def read_rows(
             load=lambda index: TextRow(text=from_file(files[index], encoding).text()),
             sha256=sha256_of_all(files),
         )
+    require_both(rows.train, rows.held_out, path)
+    return rows
+
+
+def read_pairs(
+    path: str, *, columns: Mapping[str, str] | None = None, header: bool = True, encoding: str = "utf-8"
+) -> Records[tuple[str, str]]:
+    """Read pairs of texts: a table with the columns source and target, or a folder of tables (train and test).
+
+    Args:
+        path: file, folder or glob.
+        columns: our names of columns to the tables'.
+        header: CSV and TSV files name their columns; else the first is the source and the second the target.
+        encoding: of the tables.
+
+    Raises:
+        ZooError: nothing there, a missing column, a ragged or empty row, too few rows: one line that names it.
+    """
+    found = find(path)
+    names = () if header else tuple((columns or {}).get(name, name) for name in PAIR)
+    rows = _rows_of_tables(found, choose(found, "table"), columns or {}, encoding, PAIR, names, make=Table.pair)
     require_both(rows.train, rows.held_out, path)
     return rows
 
@@ -180,13 +201,16 @@ def _rows_of_tables(
     files: Sequence[DataFile],
     columns: Mapping[str, str],
     encoding: str,
-    required: Sequence[str] = ("text",),
-) -> Records[TextRow]:
+    required: Sequence[str],
+    header: Sequence[str] = (),
+    *,
+    make: Callable[[Table, int], T],
+) -> Records[T]:
     """Put the rows of several tables one after another; split by tables where they are named train and test."""
     own = own_parts([file.name for file in files])
     if own:
         files = [files[index] for index in (*own[0], *own[1])]
-    tables = [read_table(file, columns, required=required, encoding=encoding) for file in files]
+    tables = [read_table(file, columns, required=required, encoding=encoding, header=header) for file in files]
     if len({bool(table.labels) for table in tables}) > 1:
         bare = next(table.file.path for table in tables if not table.labels)
         raise ZooError(f"{bare}: no column '{columns.get('label', 'label')}', which the other tables have")
@@ -202,7 +226,7 @@ def _rows_of_tables(
         labels=[label for table in tables for label in table.labels],
         train=train,
         held_out=held_out,
-        load=lambda index: Table.row(*find_row(index)),
+        load=lambda index: make(*find_row(index)),
         sha256=sha256_of_all(files),
     )
 

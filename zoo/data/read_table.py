@@ -1,4 +1,4 @@
-"""CSV, TSV and JSONL tables with the columns text, label, text_b and choices."""
+"""CSV, TSV and JSONL tables with the columns text, label, text_b and choices, or source and target."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ from zoo.data.records import TextRow
 from zoo.errors import ZooError, suggest
 
 COLUMNS = ("text", "label", "text_b", "choices")
-"""What a table may hold; ``columns`` maps these to the table's own names."""
+"""What a table of texts may hold; ``columns`` maps these to the table's own names."""
+PAIR = ("source", "target")
+"""What a table of pairs holds."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +61,20 @@ class Table:
             choices=_choices(cells.get(self.columns["choices"]), where),
         )
 
+    def pair(self, index: int) -> tuple[str, str]:
+        """Return the source and the target of one row.
+
+        Raises:
+            ZooError: one of them is empty.
+        """
+        cells = self._cells(index)
+        where = f"{self.file.path} line {self.lines[index]}"
+        source, target = (_text(cells, self.columns[name], where) for name in PAIR)
+        if not source.strip() or not target.strip():
+            empty = "target" if source.strip() else "source"
+            raise ZooError(f"{where}: the {empty} is empty; fill it in or take the row out")
+        return source, target
+
     def name(self, index: int) -> str:
         """Return what one row is called: the file and the line."""
         return f"{self.file.name}:{self.lines[index]}"
@@ -71,19 +87,24 @@ class Table:
         return parsed
 
 
-def check_columns(columns: Mapping[str, str]) -> None:
-    """Refuse a renaming of columns that no table can have.
+def check_columns(columns: Mapping[str, str], known: Sequence[str] = COLUMNS) -> None:
+    """Refuse a renaming of columns that no table of this kind (with the ``known`` ones) can have.
 
     Raises:
         ZooError: say which name is wrong.
     """
     for name in columns:
-        if name not in COLUMNS:
-            raise ZooError(f"unknown setting 'data.columns.{name}'{suggest(name, COLUMNS)}")
+        if name not in known:
+            raise ZooError(f"unknown setting 'data.columns.{name}'{suggest(name, known)}")
 
 
 def read_table(
-    file: DataFile, columns: Mapping[str, str], *, required: Sequence[str] = ("text",), encoding: str = "utf-8"
+    file: DataFile,
+    columns: Mapping[str, str],
+    *,
+    required: Sequence[str] = ("text",),
+    encoding: str = "utf-8",
+    header: Sequence[str] = (),
 ) -> Table:
     """Read and check one .csv, .tsv or .jsonl file (.gz too).
 
@@ -94,19 +115,23 @@ def read_table(
         columns: our names to the table's, where they differ.
         required: our names of the columns that must be there.
         encoding: of the file.
+        header: names of the columns of a CSV or TSV file that does not state them itself.
 
     Raises:
         ZooError: a missing column, a ragged or broken row (with its line), an empty table, bytes that are not UTF-8.
     """
-    named = {name: columns.get(name, name) for name in COLUMNS}
+    named = {name: columns.get(name, name) for name in (*COLUMNS, *PAIR)}
     data = b"".join(utf8_blocks(file.path, encoding))
     if not data.strip():
         raise ZooError(f"{file.path}: is empty")
-    scan = _scan_json if file.suffix == ".jsonl" else _scan_separated
-    return scan(file, data, named, required)
+    if file.suffix == ".jsonl":
+        return _scan_json(file, data, named, required)
+    return _scan_separated(file, data, named, required, tuple(header))
 
 
-def _scan_separated(file: DataFile, data: bytes, columns: Mapping[str, str], required: Sequence[str]) -> Table:
+def _scan_separated(
+    file: DataFile, data: bytes, columns: Mapping[str, str], required: Sequence[str], header: tuple[str, ...]
+) -> Table:
     consumed, line = 0, 0
 
     def lines() -> Iterator[str]:
@@ -120,7 +145,6 @@ def _scan_separated(file: DataFile, data: bytes, columns: Mapping[str, str], req
     csv.field_size_limit(max(csv.field_size_limit(), len(data)))  # a cell may be a whole book; never lowered
     starts, numbers = array("q"), array("q")
     labels: list[str] = []
-    header: tuple[str, ...] = ()
     label_at = -1
     while True:
         begin, first = consumed, line + 1
@@ -160,7 +184,8 @@ def _scan_json(file: DataFile, data: bytes, columns: Mapping[str, str], required
         if not isinstance(row, dict):
             raise ZooError(f'{where}: expected a JSON object such as {{"text": "…"}}, got {type(row).__name__}')
         _check_header(where, tuple(row), columns, required)
-        _text(row, columns["text"], where)
+        for name in required:
+            _text(row, columns[name], where)
         label = row.get(columns["label"])
         if labelled is not None and labelled != (label is not None):
             raise ZooError(f"{where}: some rows have '{columns['label']}' and some have not; give all rows one")
@@ -204,7 +229,8 @@ def _check_header(where: str, header: Sequence[str], columns: Mapping[str, str],
     for name in required:
         if columns[name] not in header:
             hint = suggest(columns[name], header)
-            raise ZooError(f"{where}: no column '{columns[name]}'{hint} (say data.columns.{name}=NAME)")
+            bare = ", or data.header=false if it states none" if name in PAIR else ""
+            raise ZooError(f"{where}: no column '{columns[name]}'{hint} (say data.columns.{name}=NAME{bare})")
     if len(set(header)) != len(header):
         twice = next(name for name in header if list(header).count(name) > 1)
         raise ZooError(f"{where}: two columns are called '{twice}'")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from zoo.data.adder import Adder
 from zoo.data.fables import Fables
 from zoo.data.masked import Masked
+from zoo.data.pairs import Pairs
 from zoo.data.text import Text, Topics
 
-DataSettings = Text | Adder | Fables | Topics | Masked
+DataSettings = Text | Adder | Fables | Topics | Masked | Pairs
