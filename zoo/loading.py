@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import Tensor
 
-from zoo import settings
-from zoo.architecture import AnyNetwork, NetworkConfig, build_network
+from zoo.architecture import count_parameters
 from zoo.errors import ZooError, suggest
 from zoo.model import Model
 from zoo.paths import find_checkpoint
 from zoo.weights import folder as folders
-from zoo.weights.tensors import load_weights
+from zoo.weights import huggingface
+from zoo.weights.files import read_json
+from zoo.weights.opened import Opened
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 """What weights may be held and computed in."""
@@ -40,25 +40,23 @@ def load(name_or_path: str | Path, *, device: str = "auto", dtype: str = "float3
     if dtype not in DTYPES:
         raise ZooError(f"dtype: {dtype!r} is not possible{suggest(str(dtype), DTYPES)}")
     place = choose_device(device)
-    checkpoint = folders.read(find_checkpoint(name_or_path))
-    tokenizer = checkpoint.tokenizer()
-    where = str(checkpoint.folder / "config.json")
-    config: NetworkConfig = settings.build(NetworkConfig, checkpoint.config["network"], f"{where}: network")
-    network = _load_network(config, checkpoint.tensors(), where)
-    network.to(device=place, dtype=DTYPES[dtype])
-    return Model(network, tokenizer, card=checkpoint.card, recipe=checkpoint.recipe)
+    opened = open_checkpoint(name_or_path)
+    network = opened.network(place, DTYPES[dtype])
+    card = {"parameters": count_parameters(network), **opened.card}
+    return Model(network, opened.tokenizer, card=card, recipe=opened.recipe)
 
 
-def _load_network(config: NetworkConfig, tensors: Mapping[str, Tensor], where: str) -> AnyNetwork:
-    """Return the network with its weights; memory is taken only once the settings are known to fit them."""
-    if config.depth > len(tensors):
-        raise ZooError(f"{where}: depth {config.depth} does not fit {len(tensors)} tensors; get the checkpoint again")
-    try:
-        with torch.device("meta"):
-            network = build_network(config)
-    except (TypeError, RuntimeError, OverflowError):  # sizes beyond what a tensor can have
-        raise ZooError(f"{where}: these settings make no network; get the checkpoint again") from None
-    load_weights(network, tensors, where)  # nothing is copied yet: this compares names and shapes
-    network.to_empty(device="cpu")
-    load_weights(network, tensors, where)
-    return network
+def open_checkpoint(name_or_path: str | Path) -> Opened:
+    """Find a checkpoint and open it, whatever its format: ours, Hugging Face's.
+
+    Raises:
+        ZooError: nothing has that name, or what has it is no checkpoint.
+    """
+    path = find_checkpoint(name_or_path)
+    if not path.is_dir():
+        raise ZooError(f"{path} is no folder; a checkpoint is a folder with config.json and {folders.WEIGHTS}")
+    return folders.opened(path) if _is_own(read_json(path / "config.json")) else huggingface.read(path)
+
+
+def _is_own(config: dict[str, Any]) -> bool:
+    return "format" in config

@@ -15,17 +15,15 @@ from zoo.architecture import AnyNetwork, NetworkConfig, build_network, count_par
 from zoo.data.base import Corpus, TokenData
 from zoo.download import Progress
 from zoo.errors import ZooError
-from zoo.loading import choose_device
-from zoo.paths import find_checkpoint
+from zoo.loading import choose_device, open_checkpoint
 from zoo.recipe import Recipe
-from zoo.settings import build, tag, to_mapping
+from zoo.settings import tag, to_mapping
 from zoo.tokenizers.base import Tokenizer
+from zoo.tokenizers.none import NoTokenizer
 from zoo.train.loop import Trainer, TrainResult
 from zoo.train.monitor import Monitor
 from zoo.transformer.config import TransformerConfig
 from zoo.weights.folder import Contents, refuse_foreign
-from zoo.weights.folder import read as read_checkpoint
-from zoo.weights.tensors import load_weights
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,11 +87,10 @@ class Run:
 
     def _from_checkpoint(self) -> tuple[Tokenizer[Any], AnyNetwork]:
         assert self.init is not None
-        checkpoint = read_checkpoint(find_checkpoint(self.init))
-        tokenizer = checkpoint.tokenizer()
-        network = build_network(build(NetworkConfig, checkpoint.config["network"], "network"))
-        load_weights(network, checkpoint.tensors(), checkpoint.folder)
-        return tokenizer, network
+        opened = open_checkpoint(self.init)
+        if isinstance(opened.tokenizer, NoTokenizer):
+            raise ZooError(f"init: {self.init} has no tokenizer; put its files beside its config.json")
+        return opened.tokenizer, opened.network(torch.device("cpu"), torch.float32)
 
 
 @dataclass(frozen=True, kw_only=True)

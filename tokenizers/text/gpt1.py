@@ -46,6 +46,7 @@ class Gpt1Tokenizer(PieceTokenizer):
             model=vocabulary,
             pieces=[_piece(symbol) for symbol in vocabulary.symbols],
         )
+        self.vocabulary, self.words = vocabulary, words
 
     @classmethod
     def load(cls, folder: Path | str, *, words: Splitting = "bert") -> Gpt1Tokenizer:

@@ -73,7 +73,7 @@ class PieceTokenizer(TextTokenizer):
         self, *, spec: TokenSpec, files: dict[str, str], words: NormalWords, model: PieceModel, pieces: Sequence[Piece]
     ) -> None:
         self._spec = spec
-        self._files = files
+        self.files = files
         self._normal_words = words
         self._model = model
         self._pieces = pieces
@@ -118,4 +118,4 @@ class PieceTokenizer(TextTokenizer):
 
     def save(self, folder: Path | str) -> None:
         """Write ``spec.json`` and the vocabulary into ``folder``."""
-        folders.write(folder, self.spec, self._files)
+        folders.write(folder, self.spec, self.files)

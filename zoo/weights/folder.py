@@ -13,8 +13,11 @@ from typing import Any
 import yaml
 from torch import Tensor
 
+from zoo.architecture import NetworkConfig
 from zoo.errors import ZooError
-from zoo.tokenizers.base import Tokenizer
+from zoo.settings import build
+from zoo.tokenizers.base import Modality, Tokenizer
+from zoo.tokenizers.none import NoTokenizer
 from zoo.weights.files import (
     MANIFEST,
     files_below,
@@ -27,7 +30,8 @@ from zoo.weights.files import (
     write_file,
     write_manifest,
 )
-from zoo.weights.tensors import read_tensors, write_tensors
+from zoo.weights.opened import Opened
+from zoo.weights.tensors import SafetensorsSource, read_tensors, write_tensors
 
 WEIGHTS = "model.safetensors"
 MEND = "if this is a run of yours, repeat its command with resume=true, else get the checkpoint again"
@@ -80,16 +84,23 @@ class Checkpoint:
         verify(self.folder, [WEIGHTS], mend=MEND)
         return read_tensors(self.folder / WEIGHTS, finite=finite)
 
-    def tokenizer(self) -> Tokenizer[Any]:
-        """Return the tokenizer that the weights were trained with.
+    def source(self) -> SafetensorsSource:
+        """Return the weights, still on disk, their sha256 checked first."""
+        verify(self.folder, [WEIGHTS], mend=MEND)
+        return SafetensorsSource([self.folder / WEIGHTS])
+
+    def tokenizer(self) -> Tokenizer[Any] | None:
+        """Return the tokenizer that the weights were trained with, None if they were saved without one.
 
         Raises:
-            ZooError: there is none, or it is not the one that the weights were trained with.
+            ZooError: it is missing, or it is not the one that the weights were trained with.
         """
         from zoo.tokenizers.registry import load
 
         if not (self.folder / "tokenizer").is_dir():
-            raise ZooError(f"{self.folder} has no tokenizer; this checkpoint makes ids only")
+            if "tokenizer" in self.config:
+                raise ZooError(f"{self.folder / 'tokenizer'} is missing; get the checkpoint again")
+            return None
         tokenizer: Tokenizer[Any] = load(self.folder / "tokenizer")
         stated = self.config.get("tokenizer")
         if stated != tokenizer.spec.fingerprint:
@@ -202,6 +213,22 @@ def read(folder: Path) -> Checkpoint:
         config=config,
         recipe=read_yaml(folder / "recipe.yaml"),
         card=read_yaml(folder / "card.yaml"),
+    )
+
+
+def opened(folder: Path) -> Opened:
+    """Open a checkpoint folder of our own format, ready to be loaded; see ``read``."""
+    checkpoint = read(folder)
+    where = str(checkpoint.folder / "config.json")
+    config: NetworkConfig = build(NetworkConfig, checkpoint.config["network"], f"{where}: network")
+    modality: Modality = build(Modality, checkpoint.config["modality"], f"{where}: modality")
+    return Opened(
+        where=where,
+        config=config,
+        source=checkpoint.source(),
+        tokenizer=checkpoint.tokenizer() or NoTokenizer(config.vocabulary, modality=modality),
+        card=checkpoint.card,
+        recipe=checkpoint.recipe,
     )
 
 

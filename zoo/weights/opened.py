@@ -1,0 +1,71 @@
+"""A checkpoint of any format that has been opened: everything but its weights is in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from zoo.architecture import AnyNetwork, NetworkConfig, build_network
+from zoo.errors import ZooError
+from zoo.tokenizers.base import Tokenizer
+from zoo.weights.links import Link, own, read_into
+from zoo.weights.tensors import TensorSource
+
+
+def _unchanged(network: AnyNetwork) -> None:
+    """Leave the weights as they were read."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opened:
+    """What ``zoo.load`` makes a model from, whoever wrote the files.
+
+    Attributes:
+        where: what messages call it: the file that states the settings.
+        config: the network's settings.
+        source: the weights, still on disk.
+        tokenizer: a ``NoTokenizer`` where the files have none.
+        card: where the model comes from.
+        recipe: the recipe that it was trained by, if it was trained here.
+        links: the names of the weights in ``source``; None for our own.
+        finish: what is left to do with the weights once they are read (a scale to fold in).
+        finite: refuse NaN and infinity.
+    """
+
+    where: str
+    config: NetworkConfig
+    source: TensorSource
+    tokenizer: Tokenizer[Any]
+    card: Mapping[str, Any] = field(default_factory=dict)
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    links: Sequence[Link] | None = None
+    finish: Callable[[AnyNetwork], None] = _unchanged
+    finite: bool = True
+
+    def network(self, device: torch.device, dtype: torch.dtype) -> AnyNetwork:
+        """Return the network with its weights.
+
+        Memory is taken once, in the type and place where the network stays, and not before names and shapes are known
+        to fit; then tensor after tensor is read into it.
+
+        Raises:
+            ZooError: settings and weights that do not fit each other, or weights that cannot be read.
+        """
+        count = len(self.source.names())
+        if self.config.depth > count:
+            raise ZooError(
+                f"{self.where}: depth {self.config.depth} does not fit {count} tensors; get the checkpoint again"
+            )
+        try:
+            with torch.device("meta"):
+                network = build_network(self.config)
+        except (TypeError, RuntimeError, OverflowError):  # sizes beyond what a tensor can have
+            raise ZooError(f"{self.where}: these settings make no network; get the checkpoint again") from None
+        network.to(dtype=dtype)
+        links = own(network) if self.links is None else self.links
+        read_into(network, links, self.source, device=device, finite=self.finite)
+        self.finish(network)
+        return network
