@@ -152,13 +152,20 @@ def read_text(path: Path) -> str:
 
 def read_json(path: Path) -> dict[str, Any]:
     """Return the JSON object in a small file; ZooError if it is anything else."""
-    try:
-        value = json.loads(read_text(path))
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise ZooError(f"{path} is not valid JSON ({str(error).splitlines()[0]}); get the checkpoint again") from None
+    value = parse_json(path)
     if not isinstance(value, dict):
         raise ZooError(f"{path} holds no JSON object; get the checkpoint again")
     return value
+
+
+def parse_json(path: Path) -> Any:
+    """Return the JSON value in a small file; ZooError if it is no JSON."""
+    try:
+        return json.loads(read_text(path))
+    except ZooError:
+        raise
+    except (ValueError, RecursionError) as error:  # ValueError also for a number of thousands of digits
+        raise ZooError(f"{path} is not valid JSON ({str(error).splitlines()[0]}); get the checkpoint again") from None
 
 
 def remove(path: Path) -> None:

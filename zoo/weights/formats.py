@@ -1,0 +1,35 @@
+"""Which format a checkpoint has is decided by its files; from there on, all are alike."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from zoo.errors import ZooError
+from zoo.weights import folder as folders
+from zoo.weights import huggingface, original
+from zoo.weights.files import read_json
+from zoo.weights.opened import Opened
+
+CONFIG = "config.json"
+
+
+def open_path(path: Path) -> Opened:
+    """Open a checkpoint: our folder, Hugging Face's, or the authors' own files; a file stands for its folder.
+
+    Raises:
+        ZooError: no checkpoint in a format that is known, or one that is broken.
+    """
+    if path.is_dir() and (path / CONFIG).is_file():
+        is_own = "format" in read_json(path / CONFIG)
+        return folders.opened(path) if is_own else huggingface.read(path)
+    found = original.find(path)
+    if found is not None:
+        return original.read(*found)
+    if path.is_file() and path.suffix in (".safetensors", ".bin", ".pt") and (path.parent / CONFIG).is_file():
+        return open_path(path.parent)
+    if path.is_dir():
+        raise ZooError(
+            f"{path / CONFIG} is missing; a checkpoint is a folder with {CONFIG} and {folders.WEIGHTS}, "
+            "or with the files that OpenAI released"
+        )
+    raise ZooError(f"{path} is no folder; a checkpoint is a folder with {CONFIG} and {folders.WEIGHTS}")
