@@ -259,7 +259,7 @@ def test_contradictions_are_refused(changes: dict[str, object], message: str) ->
 
 @torch.no_grad()
 def test_classes_take_the_place_of_the_start() -> None:
-    model = build(dataclasses.replace(BASE, classes=3))
+    model = build(dataclasses.replace(BASE, classes=("a", "b", "c")))
     table = model.embedding.classes
     assert table is not None
     ids = torch.randint(0, 37, (3, 6), generator=torch.Generator().manual_seed(1))

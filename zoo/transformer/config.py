@@ -40,7 +40,7 @@ class TransformerConfig:
         bias: linear layers have biases (the output matrix never has).
         dropout: probability, on attention weights, on what each half of a block adds, and on the embedding.
         segments: number of token types (BERT: 2), 0 for none.
-        classes: number of classes that can be asked for, 0 for none.
+        classes: names of the classes that can be asked for, in the order of their vectors; none by default.
         output_transform: a layer before the output matrix (BERT's masked LM), None for none.
         pooler: a layer over the first position (BERT), on which ``head`` then stands.
         head: classifies beside predicting ids; None for none.
@@ -71,7 +71,7 @@ class TransformerConfig:
     bias: bool = True
     dropout: float = 0.0
     segments: int = 0
-    classes: int = 0
+    classes: tuple[str, ...] = ()
     output_transform: OutputTransform | None = None
     pooler: bool = False
     head: Head | None = None
@@ -95,9 +95,10 @@ class TransformerConfig:
             raise ZooError(f"heads {self.heads} is not a multiple of key_value_heads {self.key_value_heads}")
         if not 0 <= self.dropout < 1:
             raise ZooError(f"dropout must lie in [0, 1), got {self.dropout}")
-        for name in ("segments", "classes"):
-            if getattr(self, name) < 0:
-                raise ZooError(f"{name} must not be negative, got {getattr(self, name)}")
+        if self.segments < 0:
+            raise ZooError(f"segments must not be negative, got {self.segments}")
+        if len(set(self.classes)) != len(self.classes):
+            raise ZooError(f"classes must be different names, got {', '.join(self.classes)}")
         if self.output_vocabulary is not None and self.output_vocabulary < 1:
             raise ZooError(f"output_vocabulary must be at least 1, got {self.output_vocabulary}")
         if self.tied and (self.output_vocabulary or 0) > self.vocabulary:

@@ -28,7 +28,7 @@ class Embedding(nn.Module):
         self.tokens = nn.Embedding(config.vocabulary, config.width)
         self.positions = config.positions.table(config.context, config.width)
         self.segments = nn.Embedding(config.segments, config.width) if config.segments else None
-        self.classes = nn.Embedding(config.classes, config.width) if config.classes else None
+        self.classes = nn.Embedding(len(config.classes), config.width) if config.classes else None
         self.norm = config.norm.build(config.width) if config.embedding_norm else nn.Identity()
         self.dropout = nn.Dropout(config.dropout)
 
