@@ -41,6 +41,15 @@ class Drawn:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TokenProbability:
+    """What a model thinks of one possible token."""
+
+    id: int
+    text: str
+    probability: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Drawer:
     """Draws from one network.
 
@@ -60,8 +69,10 @@ class Drawer:
         """Check the settings, and say how many ids to draw where they do not.
 
         Raises:
-            ZooError: an unknown setting, or one that is out of range.
+            ZooError: a network that does not write on, an unknown setting, or one that is out of range.
         """
+        if not self.network.causal:
+            raise ZooError("this model sees both sides of a token and does not write on; use fill and [MASK]")
         for name in sampling:
             if name not in SamplingOptions.__annotations__:
                 raise ZooError(f"unknown setting '{name}'{suggest(name, SamplingOptions.__annotations__)}")

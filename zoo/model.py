@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, Unpack
@@ -15,7 +14,10 @@ from zoo import settings
 from zoo.architecture import AnyNetwork, NetworkConfig, count_parameters
 from zoo.drawing import Drawer
 from zoo.drawing import Drawn as Drawn
+from zoo.drawing import TokenProbability as TokenProbability
 from zoo.errors import ZooError
+from zoo.filling import Filled, Filler
+from zoo.generate.fill import Order
 from zoo.generate.padding import PaddedIds
 from zoo.generate.sampler import prepared
 from zoo.generate.settings import SamplingOptions
@@ -25,15 +27,6 @@ from zoo.tokenizers.base import TextTokenizer, Tokenizer
 from zoo.transformer.model import Transformer
 from zoo.weights import folder as folders
 from zoo.weights.tensors import named_weights
-
-
-@dataclass(frozen=True, kw_only=True)
-class TokenProbability:
-    """What a model thinks of one possible next token."""
-
-    id: int
-    text: str
-    probability: float
 
 
 class Model:
@@ -102,7 +95,8 @@ class Model:
     ) -> Any:
         """Return samples that go on from ``prompt``, prompt included: text, an image or sound.
 
-        Where the network has an encoder, the prompt is the source and a sample its target alone.
+        Where the network has an encoder, the prompt is the source and a sample its target alone. A masked language
+        model (BERT) replaces each ``[MASK]`` of the prompt by what is likeliest there: see ``fill``.
 
         Args:
             prompt: what to continue, or a list of such. None or empty text begins from the tokenizer's start id, else
@@ -154,7 +148,11 @@ class Model:
     ) -> list[Drawn]:
         """Return what ``generate`` returns together with ids and seeds, always as a list."""
         drawer = self._drawer
-        starts = [drawer.prompts.start(given) for given in (prompt if isinstance(prompt, list) else [prompt])]
+        prompts = prompt if isinstance(prompt, list) else [prompt]
+        if not self.network.causal:
+            drawer.prompts.refuse(conditions)
+            return Filler(self.network, self.tokenizer).draw(prompts, sampling, count, stop)
+        starts = [drawer.prompts.start(given) for given in prompts]
         wanted, stops = drawer.settings(sampling, starts, count), drawer.stops(stop)
         drawer.prompts.refuse(conditions)
         new = drawer.continue_all(starts, wanted, count, stops, cache)
@@ -185,6 +183,8 @@ class Model:
             raise ZooError("stream draws one sample of one prompt; use generate for several")
         if not isinstance(self.tokenizer, TextTokenizer):
             raise ZooError(f"stream is for text and this model makes {self.modality}; use generate")
+        if not self.network.causal:  # all of the text is known at once
+            return iter([one.sample for one in self.draw(prompt, stop=stop, **sampling)])
         start = drawer.prompts.start(prompt)
         wanted, stops = drawer.settings(sampling, [start], count), drawer.stops(stop)
         if wanted.beams > 1:
@@ -193,6 +193,25 @@ class Model:
         new = (index for _, index in drawer.run([start], wanted, 1, (), cache) if index not in ends)
         pieces = self.tokenizer.stream(chain(start.ids.tolist(), new))
         return stream_until_stop(pieces, stops, len(self.tokenizer.decode(start.ids)))
+
+    def fill(self, text: str, *, count: int = 5, order: Order = "at_once") -> Filled:
+        """Put words in the place of each ``[MASK]`` of ``text``, as masked language models (BERT) can.
+
+        ``[CLS]`` and ``[SEP]`` are put around the text; what comes after a ``[SEP]`` in it is its second part.
+
+        Args:
+            text: with at least one ``[MASK]``.
+            count: candidates to return for each mask, the most likely first; the first one is put into the text.
+            order: ``at_once`` fills every mask as if the others were still open, as Hugging Face's pipeline does;
+                ``one_by_one`` fills the surest one first and looks at the others again, with it in place.
+
+        Returns:
+            The filled text, its ids, and the candidates with their probabilities.
+
+        Raises:
+            ZooError: no mask in the text, a text beyond the context, a model that fills no gaps.
+        """
+        return Filler(self.network, self.tokenizer).fill(text, count=count, order=order)
 
     def generate_ids(
         self,

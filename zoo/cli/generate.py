@@ -15,13 +15,15 @@ from zoo.cli.training import use_threads
 from zoo.cli.verb import Call, Verb, key, one_target, read_keys, read_text
 from zoo.cli.writing import write
 from zoo.errors import ZooError
-from zoo.paths import find_checkpoint
+from zoo.weights.hub import locate
 
 if TYPE_CHECKING:
     from zoo.model import Model
 
 CANDIDATES = 15
 """Tokens that ``show=probabilities`` shows."""
+FILLINGS = 5
+"""Candidates for each ``[MASK]``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +37,7 @@ class Keys:
     count: int = key(1, "samples; the second has the seed of the first plus 1, and so on")
     max_new_tokens: int | None = key(None, "length; default: what the recipe says, else what fits the context")
     temperature: float = key(1.0, "below 1 bolder towards the likely, above 1 wilder, 0 always the most likely")
-    top_k: int = key(0, "draw among the k most likely only; 0 is off")
+    top_k: int = key(0, "draw among the k most likely only; 0 is off; of [MASK]: words to show, 0 is 5")
     top_p: float = key(1.0, "draw among the most likely that make up this share; 1 is off")
     min_p: float = key(0.0, "drop what is less likely than this fraction of the most likely; 0 is off")
     repetition_penalty: float = key(1.0, "above 1: what was said already becomes less likely")
@@ -44,6 +46,7 @@ class Keys:
     stop: str | None = key(None, "end before this text", literal=True)
     truncate: Literal["error", "left"] = key("error", "a prompt longer than the context is an error, or loses its left")
     seed: int = key(0, "the same seed gives the same text")
+    order: Literal["at_once", "one_by_one"] = key("at_once", "of several [MASK]: each by itself, or the surest first")
     show: Literal["text", "probabilities"] = key("text", "probabilities: what could come next, and how likely it is")
     out: str | None = key(None, "folder for samples.json", literal=True)
     overwrite: bool = key(False, "replace a samples.json that is there")
@@ -63,7 +66,7 @@ def run(call: Call) -> dict[str, Any]:
     """Draw samples and show them as they come."""
     target = one_target(call, "checkpoint", example='zoo generate demo prompt="Once upon a time"')
     keys = read_keys(Keys, call.pairs)
-    path = find_checkpoint(target)
+    path = locate(target).path
     prompt = read_text(keys.prompt, keys.prompt_file, "prompt")
     file = _samples_file(keys)
     use_threads(keys.threads)
@@ -71,6 +74,10 @@ def run(call: Call) -> dict[str, Any]:
     from zoo.loading import load
 
     model = load(path, device=keys.device, dtype=keys.dtype)
+    if not model.network.causal:
+        return _fill(model, prompt, keys, file, quiet=call.json)
+    if keys.order != "at_once":
+        raise ZooError("order: this model writes from left to right; the order is a matter of models that fill [MASK]")
     if keys.show == "probabilities":
         return _probabilities(model, prompt, keys, quiet=call.json)
     if not call.json and file is None and keys.beams == 1:
@@ -158,6 +165,37 @@ def _probabilities(model: Model, prompt: str | None, keys: Keys, *, quiet: bool)
     return {"samples": [], "prompt": prompt or "", "probabilities": likely}
 
 
+def _fill(model: Model, prompt: str | None, keys: Keys, file: Path | None, *, quiet: bool) -> dict[str, Any]:
+    """Fill the gaps of the prompt: the text goes to standard output, what else could stand there to standard error."""
+    from zoo.filling import refuse_sampling
+
+    if keys.resume:
+        raise ZooError("this model fills [MASK], which is done at once; leave out resume, or say overwrite=true")
+    refuse_sampling({**keys.sampling(), "top_k": 0, "count": keys.count})
+    if keys.top_k < 0:
+        raise ZooError(f"top_k: must be 0 (five words) or more, got {keys.top_k}")
+    filled = model.fill(prompt or "", count=keys.top_k or FILLINGS, order=keys.order)
+    masks = [
+        {
+            "position": mask.position,
+            "candidates": [{"id": one.id, "text": one.text, "probability": one.probability} for one in mask.candidates],
+        }
+        for mask in filled.masks
+    ]
+    sample = {"index": 0, "seed": keys.seed, "prompt": filled.prompt, "text": filled.text}
+    document = {"samples": [{**sample, "ids": filled.ids.tolist(), "masks": masks}]}
+    if file is not None:
+        write_json(file, document)
+    if not quiet:
+        tell = put if keys.show == "probabilities" else say
+        if keys.show == "text":
+            write([filled.text], "")
+        for number, mask in enumerate(filled.masks, 1):
+            tell(dim(f"[MASK] {number} of {len(masks)}", sys.stderr if tell is say else sys.stdout))
+            tell(probability_table([(one.text, one.probability) for one in mask.candidates]))
+    return document
+
+
 def probability_table(candidates: Sequence[tuple[str, float]]) -> str:
     """Return a line per (token, probability), with bars as long as they are likely, and what is left for all others."""
     rows = [(f'"{one_line(text)}"', probability) for text, probability in candidates]
@@ -176,12 +214,13 @@ def probability_table(candidates: Sequence[tuple[str, float]]) -> str:
 VERB = Verb(
     usage='generate CHECKPOINT [prompt="TEXT"] [key=value...]',
     about="Lets a checkpoint write: a folder, or a name that 'zoo list checkpoints' shows. The text appears as it is "
-    "drawn; the same seed gives the same text.",
+    "drawn; the same seed gives the same text. A masked language model (BERT) fills each [MASK] of the prompt instead.",
     keys=Keys,
     examples=(
         ('zoo generate shakespeare prompt="O God, O God!" max_new_tokens=200 temperature=0.8', "one sample"),
         ("cat chapter.txt | zoo generate novel prompt=- truncate=left count=3 top_p=0.95", "three endings of a text"),
         ('zoo generate shakespeare prompt="To be or not to " show=probabilities', "what could come next"),
+        ('zoo generate text-bert prompt="He took his [MASK] and went." top_k=10', "what could stand there"),
     ),
     run=run,
 )
