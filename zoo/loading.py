@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from zoo.architecture import count_parameters
 from zoo.errors import ZooError, suggest
 from zoo.model import Model
-from zoo.paths import find_checkpoint
-from zoo.weights import folder as folders
-from zoo.weights import huggingface
-from zoo.weights.files import read_json
+from zoo.weights.formats import open_path
+from zoo.weights.hub import locate
 from zoo.weights.opened import Opened
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -47,16 +45,11 @@ def load(name_or_path: str | Path, *, device: str = "auto", dtype: str = "float3
 
 
 def open_checkpoint(name_or_path: str | Path) -> Opened:
-    """Find a checkpoint and open it, whatever its format: ours, Hugging Face's.
+    """Find a checkpoint and open it, whatever its format: ours, Hugging Face's, or its authors' own files.
 
     Raises:
         ZooError: nothing has that name, or what has it is no checkpoint.
     """
-    path = find_checkpoint(name_or_path)
-    if not path.is_dir():
-        raise ZooError(f"{path} is no folder; a checkpoint is a folder with config.json and {folders.WEIGHTS}")
-    return folders.opened(path) if _is_own(read_json(path / "config.json")) else huggingface.read(path)
-
-
-def _is_own(config: dict[str, Any]) -> bool:
-    return "format" in config
+    found = locate(name_or_path)
+    opened = open_path(found.path)
+    return replace(opened, card={**opened.card, **found.card})

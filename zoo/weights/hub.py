@@ -15,7 +15,7 @@ import shutil
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -77,8 +77,21 @@ class _UnreachableError(Exception):
     """The Hub cannot be asked; the text says why."""
 
 
-def locate(name: str | Path) -> Path:
-    """Return the folder or file of a checkpoint: a path, a name that is here, else what the Hub has of that name.
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """Where a checkpoint is.
+
+    Attributes:
+        path: its folder, or a file in it.
+        card: what is known of it beside its own files: the card of its name, and what was fetched.
+    """
+
+    path: Path
+    card: Mapping[str, Any] = field(default_factory=dict)
+
+
+def locate(name: str | Path) -> Found:
+    """Return where a checkpoint is: a path, a name that is here, else what the Hub has of that name, fetched.
 
     Args:
         name: a path; a name in ``./checkpoints`` or ``$ZOO_HOME/checkpoints``; ``owner/name`` or ``owner/name@branch``
@@ -87,16 +100,16 @@ def locate(name: str | Path) -> Path:
     Raises:
         ZooError: nothing has that name, or it cannot be fetched: one line, within some five seconds.
     """
-    found = local_checkpoint(name)
-    if found is not None:
-        return found
+    path = local_checkpoint(name)
+    if path is not None:
+        return Found(path=path)
     card = known_card(name)
     source = str(card.get("source") or Path(name).name) if card else str(name)
     wanted = HubId.parse(source)
     if wanted is None:
         raise missing_checkpoint(name)
     try:
-        return fetch(wanted)
+        path = fetch(wanted)
     except _AbsentError as reason:
         raise missing_checkpoint(name, f", nor on the Hub{reason}") from None
     except _UnreachableError as reason:
@@ -105,6 +118,7 @@ def locate(name: str | Path) -> Path:
                 f"{wanted} is not here yet, and the Hub cannot be asked ({reason}); connect once, or give a folder"
             ) from None
         raise missing_checkpoint(name, f", and the Hub cannot be asked ({reason})") from None
+    return Found(path=path, card={"name": wanted.name, "source": str(wanted), "commit": path.name, **card})
 
 
 def known_card(name: str | Path) -> dict[str, Any]:
