@@ -154,6 +154,12 @@ class Drawer:
             sample = cut_at_stop(sample, stops, len(self.tokenizer.decode(start.ids)))
         return Drawn(prompt=start.given, seed=seed, ids=ids, sample=sample)
 
+    def piece(self, index: int) -> str:
+        """Return the text of one id; none of the end of a target, which no tokenizer knows."""
+        known = index < self.tokenizer.spec.vocabulary_size
+        text: str = self.tokenizer.decode(torch.tensor([index])) if known else ""
+        return text
+
     def transforms(self) -> tuple[LogitsTransform, ...]:
         """Rule out ids that neither the tokenizer can decode nor end a sample: vocabularies are often rounded up."""
         allowed = torch.arange(self.network.output_vocabulary) < self.tokenizer.spec.vocabulary_size

@@ -312,7 +312,7 @@ class Model:
         probabilities = drawer.next_probabilities(start, drawer.settings(sampling, [start], count))
         values, ids = probabilities.topk(min(count, len(probabilities)))
         return [
-            TokenProbability(id=index, text=self.tokenizer.decode(torch.tensor([index])), probability=value)
+            TokenProbability(id=index, text=drawer.piece(index), probability=value)
             for index, value in zip(ids.tolist(), values.tolist(), strict=True)
             if value > 0
         ]

@@ -80,8 +80,9 @@ def run(call: Call) -> dict[str, Any]:
         raise ZooError("order: this model writes from left to right; the order is a matter of models that fill [MASK]")
     if keys.show == "probabilities":
         return _probabilities(model, prompt, keys, quiet=call.json)
+    begins = (prompt or "") if model.network.source_context is None else ""  # a target begins anew
     if not call.json and file is None and keys.beams == 1:
-        _stream(model, prompt, keys)
+        _stream(model, prompt, keys, begins)
         return {}
     settings = {"checkpoint": str(target), "prompt": prompt or "", **_stated(keys)}
     samples = _kept(file, settings)[: keys.count] if keys.resume and keys.beams == 1 else []
@@ -97,7 +98,7 @@ def run(call: Call) -> dict[str, Any]:
     if not call.json:
         for sample in samples:
             _heading(sample["index"], keys)
-            write([str(sample["text"])], prompt or "")
+            write([str(sample["text"])], begins)
     return document
 
 
@@ -137,14 +138,17 @@ def _kept(file: Path | None, settings: dict[str, Any]) -> list[dict[str, Any]]:
     return samples
 
 
-def _stream(model: Model, prompt: str | None, keys: Keys) -> None:
-    """Write each sample while it is drawn: seed by seed, which gives the same texts as drawing them together."""
+def _stream(model: Model, prompt: str | None, keys: Keys, begins: str) -> None:
+    """Write each sample while it is drawn: seed by seed, which gives the same texts as drawing them together.
+
+    ``begins`` is what each of them begins with.
+    """
     if keys.count < 1:
         raise ZooError(f"count must be at least 1, got {keys.count}")
     for index in range(keys.count):
         pieces = model.stream(prompt, **{**keys.sampling(), "seed": keys.seed + index})
         _heading(index, keys)
-        write(pieces, prompt or "")
+        write(pieces, begins)
 
 
 def _heading(index: int, keys: Keys) -> None:
