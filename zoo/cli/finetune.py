@@ -64,7 +64,7 @@ def run(call: Call) -> dict[str, Any]:
     """Fine-tune, and show what the checkpoint wrote before and what it writes after."""
     target = one_target(call, "checkpoint", example="zoo finetune shakespeare data.path=lyrics.txt head=language_model")
     own, parts = _split(call.pairs)
-    keys = read_keys(Keys, own, also=[name for name, _ in MORE])
+    keys = read_keys(Keys, own, also=[name.partition("=")[0] for name, _ in MORE])
     if not parts["data"].get("path"):
         raise ZooError("which text? Say data.path=FILE: a file, folder, glob or table")
     if "dtype" in own:
@@ -126,7 +126,7 @@ def _asked(target: str, keys: Keys, parts: Mapping[str, dict[str, Any]], *, comm
     head = _named(Head, keys.head, {"unknown": keys.unknown}, "head")
     method = _named(Method, keys.method, parts["method"], "method")
     path = parts["data"].pop("path")  # to the letter: a file may be called "none"
-    data = dataclasses.replace(settings.build(Text, parts["data"], "data", from_text=True), path=path)
+    text: Text = settings.build(Text, parts["data"], "data", from_text=True)
     course: Course = settings.build(Course, parts["train"], "train", from_text=True)
     samples = Samples(
         prompt=read_text(keys.prompt, keys.prompt_file, "prompt") or None,
@@ -136,8 +136,8 @@ def _asked(target: str, keys: Keys, parts: Mapping[str, dict[str, Any]], *, comm
     )
     return FineTuning(
         checkpoint=target,
-        data=data,
-        out=Path(keys.out or f"checkpoints/{_name(target)}-{_name(str(data.path))}"),
+        data=dataclasses.replace(text, path=path),
+        out=Path(keys.out or f"checkpoints/{_name(target)}-{_name(path)}"),
         head=head,
         method=method,
         train=course,

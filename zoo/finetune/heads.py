@@ -7,12 +7,13 @@ from itertools import chain
 from typing import Any, ClassVar, Literal, TypeAlias
 
 from zoo.data.adapted import Adapted, Fit, fit, unknown_id
+from zoo.data.read import Documents
 from zoo.data.text import Text, TextCorpus, TextData
 from zoo.errors import ZooError
 from zoo.model import Model
 
-LEAST_WINDOW = 8
-"""Tokens in the smallest window that is worth training on."""
+LEAST_TRAIN, LEAST_HELD_OUT = 32, 4
+"""Bytes of text below which there is nothing to learn, or to measure."""
 MOST_DROPPED = 0.1
 """Part of a text that may be left out because the checkpoint's tokenizer does not know it."""
 PROMPT_WORDS = 8
@@ -73,17 +74,13 @@ class LanguageModel:
         """
         corpus = text.open()
         documents = corpus.documents
+        _refuse_little(documents)
         known = fit(model.tokenizer, chain(documents.train, documents.held_out))
         self._check_fit(known, model, f"{documents.title}: the tokenizer of {name}")
         tokenizer = Adapted(model.tokenizer, known) if known.table else model.tokenizer
         data = corpus.encode(tokenizer, 1)
         if window is None:
-            window = min(model.network.context, data.train_tokens // 4)
-            if window < LEAST_WINDOW:
-                raise ZooError(
-                    f"{documents.title}: its training part has {data.train_tokens} tokens, which is too little to "
-                    f"learn from; give at least {4 * LEAST_WINDOW}"
-                )
+            window = max(1, min(model.network.context, data.train_tokens // 4))
         entry = corpus.describe()[0]
         if known.table:
             entry = entry | {"characters_replaced": known.replaced, "characters_dropped": known.dropped}
@@ -111,6 +108,15 @@ class LanguageModel:
 
 Head: TypeAlias = LanguageModel
 """Every head there is; config.json names the one that a checkpoint has."""
+
+
+def _refuse_little(documents: Documents) -> None:
+    train, held_out = (sum(part.size for part in parts) for parts in (documents.train, documents.held_out))
+    if train < LEAST_TRAIN or held_out < LEAST_HELD_OUT:
+        raise ZooError(
+            f"{documents.title}: {train + held_out} bytes of text are too little to learn from and to hold some out; "
+            f"give at least {10 * LEAST_TRAIN}"
+        )
 
 
 def _head_of(corpus: TextCorpus) -> str:
