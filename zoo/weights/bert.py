@@ -180,6 +180,7 @@ def _is_next_sentence(head: Head | None) -> bool:
 _POOLER = "bert.pooler.dense"
 _TRANSFORM = "cls.predictions.transform"
 _DECODER = "cls.predictions.decoder"
+_BIAS = "cls.predictions.bias"
 
 
 def links(config: TransformerConfig) -> list[Link]:
@@ -196,7 +197,9 @@ def links(config: TransformerConfig) -> list[Link]:
     if config.output_transform is not None:
         found += _both("transform.dense", f"{_TRANSFORM}.dense")
         found += _both("transform.norm", f"{_TRANSFORM}.LayerNorm")
-        found.append(same("transform.bias", "cls.predictions.bias"))
+        # Untied, their class adds the decoder's bias and holds the other one without a use: the last one read counts.
+        biases = (_BIAS,) if config.tied else (_BIAS, f"{_DECODER}.bias")
+        found.append(Link(ours="transform.bias", theirs=biases, views=lambda weight: (weight,) * len(biases)))
     if not config.tied:
         found.append(same("output.weight", f"{_DECODER}.weight"))
     if config.head is not None:
@@ -243,7 +246,5 @@ FAMILY = Family(
     settings=settings,
     links=links,
     normal_name=normal_name,
-    table=_TABLE,
-    output=f"{_DECODER}.weight",
-    copies={f"{_DECODER}.bias": "cls.predictions.bias"},
+    copies={f"{_DECODER}.weight": _TABLE, f"{_DECODER}.bias": _BIAS},
 )

@@ -48,9 +48,8 @@ class Family:
         settings: network -> settings, ``model_type`` and ``architectures`` included; refuses what it cannot say.
         links: network -> names of its weights.
         normal_name: old variants of a name -> today's; None for buffers, which hold no weights.
-        table: name of the token table, which is the output matrix too.
-        output: name of the output matrix, where a file has the table under it, or has it twice, or has two matrices.
-        copies: other tensors that some files hold twice; see ``zoo.weights.links.Renamed``.
+        copies: the output matrix -> the token table, and the like, of networks whose output is tied to it; see
+            ``zoo.weights.links.Renamed``.
         finish: what is left to do once the weights are read.
     """
 
@@ -59,8 +58,6 @@ class Family:
     settings: Callable[[TransformerConfig], dict[str, Any]]
     links: Callable[[TransformerConfig], list[Link]]
     normal_name: Callable[[str], str | None]
-    table: str
-    output: str
     copies: Mapping[str, str] = field(default_factory=dict)
     finish: Callable[[AnyNetwork, Mapping[str, Any]], None] = _nothing
 

@@ -154,6 +154,5 @@ FAMILY = Family(
     settings=settings,
     links=links,
     normal_name=normal_name,
-    table=_TABLE,
-    output="lm_head.weight",
+    copies={"lm_head.weight": _TABLE},
 )

@@ -247,7 +247,6 @@ FAMILY = Family(
     settings=settings,
     links=links,
     normal_name=normal_name,
-    table="transformer.wte.weight",
-    output="lm_head.weight",
+    copies={"lm_head.weight": "transformer.wte.weight"},
     finish=finish,
 )

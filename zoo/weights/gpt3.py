@@ -39,7 +39,6 @@ FAMILY = Family(
     settings=settings,
     links=gpt2.links,
     normal_name=gpt2.normal_name,
-    table=gpt2.FAMILY.table,
-    output=gpt2.FAMILY.output,
+    copies=gpt2.FAMILY.copies,
     finish=gpt2.finish,
 )

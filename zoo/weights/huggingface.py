@@ -58,9 +58,7 @@ def read(folder: Path) -> Opened:
 def assemble(family: Family, settings: Mapping[str, Any], weights: TensorSource, folder: Path) -> Opened:
     """Return settings and weights under a family's names as one model, with the tokenizer and card in ``folder``."""
     where = folder / CONFIG
-    copies = dict(family.copies)
-    if settings.get("tie_word_embeddings", True):
-        copies[family.output] = family.table
+    copies = family.copies if settings.get("tie_word_embeddings", True) else {}
     source = Renamed(weights, family.normal_name, copies)
     try:
         config = family.config(settings, source.names())
