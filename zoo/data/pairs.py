@@ -27,6 +27,9 @@ from zoo.errors import ZooError
 from zoo.network import Conditioning, Network
 from zoo.tokenizers.base import Modality, Tokenizer
 
+POOL = 16
+"""Steps whose rows are drawn together."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Pairs:
@@ -148,8 +151,17 @@ class PairsData(TokenData):
         self.train_tokens = int((self._train.targets.lengths + 1).sum())
 
     def batch(self, *, step: int, size: int, seed: int) -> Batch:
-        """Return ``size`` pairs drawn from the training part, all equally likely."""
-        return self._batch(self._train, generator(seed, step).integers(0, len(self._train.names), size=size).tolist())
+        """Return ``size`` pairs drawn from the training part, all equally likely, with sources of similar lengths.
+
+        Padding is work for nothing (Vaswani et al. 2017, section 5.1, batch by length, too): the rows of ``POOL``
+        steps are drawn together, sorted, and dealt out in random order.
+        """
+        pool, place = divmod(step, POOL)
+        random = generator(seed, pool)
+        drawn = random.integers(0, len(self._train.names), size=POOL * size)
+        ordered = drawn[self._train.sources.lengths[drawn].argsort(kind="stable")]
+        first = int(random.permutation(POOL)[place]) * size
+        return self._batch(self._train, ordered[first : first + size].tolist())
 
     def held_out(self, size: int) -> Iterator[Batch]:
         """Yield the held-out pairs, ``size`` at a time."""

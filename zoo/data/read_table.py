@@ -229,7 +229,7 @@ def _check_header(where: str, header: Sequence[str], columns: Mapping[str, str],
     for name in required:
         if columns[name] not in header:
             hint = suggest(columns[name], header)
-            bare = ", or data.header=false if it states none" if name in PAIR else ""
+            bare = ", or data.header=false if no row names them" if name in PAIR else ""
             raise ZooError(f"{where}: no column '{columns[name]}'{hint} (say data.columns.{name}=NAME{bare})")
     if len(set(header)) != len(header):
         twice = next(name for name in header if list(header).count(name) > 1)
