@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,12 +24,14 @@ class TokenSpec:
         type: name in the registry, e.g. ``byte``.
         modality: what ``decode`` makes.
         vocabulary_size: number of ids; every id lies in ``[0, vocabulary_size)``.
-        shape: grid of one sample's ids (rows, columns) where samples have a fixed shape; None for text.
+        shape: grid of one sample's ids, in raster order, where samples have a fixed shape: (rows, columns), or
+            (rows, columns, 3) with three ids a pixel; None for text.
         tokens_per_second: ids per second of audio; None elsewhere.
         start_id: id put before a sample, None where the family has none.
         end_id: id that ends a sample, None where there is none.
         pad_id: id for padding, None where there is none.
         lossless: True if ``decode(encode(x)) == x`` for every x.
+            For images: every picture that already has the grid's size and channels.
         fingerprint: hex sha256 of everything that determines ids; a checkpoint refuses another one.
     """
 
@@ -42,6 +45,21 @@ class TokenSpec:
     pad_id: int | None = None
     lossless: bool
     fingerprint: str
+
+    @property
+    def ids_per_sample(self) -> int | None:
+        """Number of ids of every sample; None where samples have no fixed shape."""
+        return None if self.shape is None else math.prod(self.shape)
+
+    @property
+    def ids_per_row(self) -> int | None:
+        """Number of ids of one row: the first N rows of a sample are its first ``N * ids_per_row`` ids."""
+        return None if self.shape is None else math.prod(self.shape[1:])
+
+    @property
+    def output_vocabulary(self) -> int:
+        """Number of ids that a sample can hold and a network predicts: all but a start id that is the last one."""
+        return self.vocabulary_size - (self.start_id == self.vocabulary_size - 1)
 
     @property
     def target_end_id(self) -> int:

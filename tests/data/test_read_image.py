@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from zoo.data import read_image as module
 from zoo.data.read_image import read_image, read_images
 from zoo.errors import ZooError
+from zoo.tokenizers.image import pixels
 
 RED = np.full((2, 3, 3), (255, 0, 0), dtype=np.uint8)
 
@@ -135,7 +135,7 @@ def test_damaged_images_are_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyP
         with pytest.raises(ZooError, match=r"b\.png: not a readable image") as caught:
             read_image(tmp_path / "b.png")
         assert "\n" not in str(caught.value)
-    monkeypatch.setattr(module, "MAX_PIXELS", 64 * 64 - 1)
+    monkeypatch.setattr(pixels, "MAX_PIXELS", 64 * 64 - 1)
     with pytest.raises(ZooError, match="64 x 64 pixels are too many"):
         read_image(tmp_path / "a.png")
 

@@ -16,6 +16,7 @@ from zoo.tokenizers.base import TextTokenizer
 from zoo.tokenizers.registry import TokenizerSettings, load, names
 
 NAMES = ["byte", "char", "word", "bpe", "gpt2", "gpt1", "wordpiece", "digits"]
+IMAGE_NAMES = ["pixel_clusters", "gray_levels", "rgb_bytes"]
 
 
 def fitted(name: str, folder: Path) -> TextTokenizer:
@@ -29,7 +30,7 @@ def fitted(name: str, folder: Path) -> TextTokenizer:
 
 
 def test_names() -> None:
-    assert names() == [(name, "text") for name in NAMES]
+    assert names() == [(name, "text") for name in NAMES] + [(name, "image") for name in IMAGE_NAMES]
 
 
 def test_listing_names_imports_no_torch() -> None:
@@ -75,7 +76,7 @@ def test_fingerprints_differ(tmp_path: Path) -> None:
 
 
 def test_settings_go_to_mappings_and_back() -> None:
-    for name in NAMES:
+    for name in NAMES + IMAGE_NAMES:
         settings = build(TokenizerSettings, name, "tokenizer")
         assert to_mapping(settings)["type"] == name
         assert build(TokenizerSettings, to_mapping(settings), "tokenizer") == settings

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import warnings
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,17 +12,21 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from PIL import Image as Pillow
-from PIL import ImageOps, UnidentifiedImageError
+from PIL import UnidentifiedImageError
 
 from zoo.data.files import DataFile, find, open_bytes, sha256_of_all
 from zoo.data.read import choose, class_folders
 from zoo.data.records import Image, Records
 from zoo.data.split import require_both, split_count, split_names
 from zoo.errors import ZooError
+from zoo.tokenizers.image.pixels import MAX_PIXELS, from_pillow
 
-MAX_PIXELS = 64_000_000
-"""Larger images are refused before they are unpacked: a small file can hold gigabytes of one colour."""
-GRAY_MODES = ("1", "L", "F")
+MAX_DRAFT = 64_000_000
+"""Pixels of the largest photograph that is read at a fraction of its size."""
+MAX_BYTES = 128 << 20
+"""Largest file, unpacked if it is gzipped."""
+FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF", "PPM")
+"""Whatever a file's name says; what Pillow reads beyond these may run other programs."""
 
 
 def read_images(path: str) -> Records[Image]:
@@ -60,39 +65,38 @@ def read_images(path: str) -> Records[Image]:
 def read_image(path: Path) -> Image:
     """Read one image file: uint8 (height, width, 1) for gray levels, (height, width, 3) for anything else.
 
-    The camera's orientation is applied, transparency is put on white, 16 bits become 8; of a film,
-    the first frame counts.
+    What becomes of orientation, transparency, 16 bits, CMYK and films: see ``from_pillow``. A JPEG photograph of more
+    than ``MAX_PIXELS`` is read at half its size, or a quarter, an eighth: what its format can do while unpacking.
 
     Raises:
-        ZooError: not an image, damaged, or larger than ``MAX_PIXELS``.
+        ZooError: not an image of the formats listed above, damaged, or too large.
     """
     with open_bytes(path) as stream:
-        data = io.BytesIO(stream.read())
+        data = stream.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
+        raise ZooError(f"{path}: more than {MAX_BYTES >> 20} MB; make it smaller")
     try:
-        with Pillow.open(data) as image:
-            if math.prod(image.size) > MAX_PIXELS:
-                width, height = image.size
-                raise ZooError(
-                    f"{path}: {width} x {height} pixels are too many (limit {MAX_PIXELS:,}); make it smaller"
-                )
-            return _to_array(ImageOps.exif_transpose(image))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Pillow.DecompressionBombWarning)  # the limits here are lower
+            with Pillow.open(io.BytesIO(data), formats=FORMATS) as image:
+                _draft(image)
+                return from_pillow(image)
+    except ZooError as error:
+        raise ZooError(f"{path}: {error}") from None
     except UnidentifiedImageError:
-        raise ZooError(f"{path}: not a readable image (unknown format)") from None
-    except (Pillow.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
-        if isinstance(error, ZooError):
-            raise
+        raise ZooError(f"{path}: not a readable image (unknown format; known: {', '.join(FORMATS)})") from None
+    except Pillow.DecompressionBombError:
+        raise ZooError(f"{path}: too many pixels (limit {MAX_PIXELS:,}); make it smaller") from None
+    except (OSError, SyntaxError, ValueError, EOFError) as error:
         raise ZooError(f"{path}: not a readable image ({' '.join(str(error).split())})") from None
 
 
-def _to_array(image: Pillow.Image) -> Image:
-    if image.mode.startswith("I"):  # 16-bit gray: Pillow would clip instead of scaling
-        return (np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8)[..., None]
-    if image.mode in GRAY_MODES:
-        return np.asarray(image.convert("L"))[..., None].copy()
-    if "A" in image.getbands() or "transparency" in image.info:
-        clear = image.convert("RGBA")
-        image = Pillow.alpha_composite(Pillow.new("RGBA", clear.size, "white"), clear)
-    return np.asarray(image.convert("RGB")).copy()
+def _draft(image: Pillow.Image) -> None:
+    """Have a large JPEG unpacked at a fraction of its size; other formats cannot, and are left alone."""
+    width, height = image.size
+    if MAX_PIXELS < width * height <= MAX_DRAFT:
+        scale = next(scale for scale in (2, 4, 8) if width * height <= MAX_PIXELS * scale**2)
+        image.draft(image.mode, (width // scale, height // scale))
 
 
 def _read_npz(file: DataFile) -> Records[Image]:
