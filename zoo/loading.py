@@ -11,7 +11,7 @@ from zoo.architecture import count_parameters
 from zoo.errors import ZooError, suggest
 from zoo.model import Model
 from zoo.weights.formats import open_path
-from zoo.weights.hub import locate
+from zoo.weights.hub import Found, locate
 from zoo.weights.opened import Opened
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -50,6 +50,10 @@ def open_checkpoint(name_or_path: str | Path) -> Opened:
     Raises:
         ZooError: nothing has that name, or what has it is no checkpoint.
     """
-    found = locate(name_or_path)
+    return open_found(locate(name_or_path))
+
+
+def open_found(found: Found) -> Opened:
+    """Open a checkpoint that has been found, with what is known of it besides; see ``open_checkpoint``."""
     opened = open_path(found.path)
     return replace(opened, card={**opened.card, **found.card})

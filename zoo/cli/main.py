@@ -28,6 +28,8 @@ VERBS = {
     "finetune": "let a checkpoint go on learning, from a text of yours",
     "generate": "write with a checkpoint",
     "compare": "train one recipe with several tokenizers, and compare them",
+    "pull": "fetch a checkpoint by name, once, for use without a network",
+    "convert": "write a checkpoint in another format",
 }
 """Verb to summary; the verb's module is ``zoo.cli.<verb>``, imported only when it is asked for."""
 

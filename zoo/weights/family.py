@@ -151,16 +151,20 @@ def refuse_difference(model_type: str, config: TransformerConfig, said: Transfor
     Raises:
         ZooError: every field that differs in what it computes; dropout and first weights do not count.
     """
+    if different := differences(config, said):
+        raise ZooError(
+            f"Hugging Face's {model_type} cannot express {', '.join(different)}; save this model in zoo's own format"
+        )
+
+
+def differences(config: TransformerConfig, said: TransformerConfig) -> list[str]:
+    """Return ``name=value`` of each field of ``config`` that computes something else than that of ``said``."""
     wanted, got = _plain(config), _plain(said)
-    different = [
+    return [
         f"{entry.name}={_short(getattr(wanted, entry.name))}"
         for entry in dataclasses.fields(config)
         if getattr(wanted, entry.name) != getattr(got, entry.name)
     ]
-    if different:
-        raise ZooError(
-            f"Hugging Face's {model_type} cannot express {', '.join(different)}; save this model in zoo's own format"
-        )
 
 
 def _plain(config: TransformerConfig) -> TransformerConfig:

@@ -101,8 +101,11 @@ def locate(name: str | Path) -> Found:
         ZooError: nothing has that name, or it cannot be fetched: one line, within some five seconds.
     """
     path = local_checkpoint(name)
-    if path is not None:
-        return Found(path=path)
+    return Found(path=path) if path is not None else fetch_named(name)
+
+
+def fetch_named(name: str | Path) -> Found:
+    """Return what the Hub has of a name, or of the card that is here under it; see ``locate``."""
     card = known_card(name)
     source = str(card.get("source") or Path(name).name) if card else str(name)
     wanted = HubId.parse(source)

@@ -19,7 +19,7 @@ from zoo.tokenizers.base import Tokenizer
 from zoo.tokenizers.none import NoTokenizer
 from zoo.transformer.block import PostNorm
 from zoo.transformer.config import TransformerConfig
-from zoo.weights.family import refuse_difference
+from zoo.weights.family import differences
 from zoo.weights.files import copy_file, write_file
 from zoo.weights.links import written
 from zoo.weights.original import GPT1, GPT2, HPARAMS, HPARAMS_OF, SHAPES, SHARDS, VARIABLES, Layout, gpt1_names
@@ -42,7 +42,8 @@ def layout_of(config: NetworkConfig, tokenizer: Tokenizer[Any]) -> Layout:
         raise ZooError("OpenAI released no files for this architecture; use to=zoo or to=huggingface")
     layout = GPT1 if isinstance(config.block, PostNorm) else GPT2
     said = layout.family.config(_settings(config), ())
-    refuse_difference("layout of OpenAI's files", config, said)
+    if different := differences(config, said):
+        raise ZooError(f"OpenAI's files cannot express {', '.join(different)}; use to=zoo or to=huggingface")
     kind = tokenizer.spec.type
     if not isinstance(tokenizer, NoTokenizer) and (kind not in FILES or (kind == "gpt1") != (layout is GPT1)):
         raise ZooError(f"OpenAI's files have no place for the tokenizer '{kind}'; use to=zoo")

@@ -1,0 +1,187 @@
+"""``zoo convert``: a checkpoint of any format that is read, in one of those that are written."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from zoo.cli.terminal import bold, count, put, say
+from zoo.cli.training import use_threads
+from zoo.cli.verb import Call, Verb, key, one_target, read_keys
+from zoo.errors import ZooError
+
+if TYPE_CHECKING:
+    from zoo.model import Model
+    from zoo.weights.opened import Opened
+
+Format = Literal["zoo", "huggingface", "openai"]
+Type = Literal["auto", "float32", "bfloat16"]
+
+PARTS = re.compile(
+    r"(\.lock|(generation_)?config\.json|.*\.safetensors(\.index\.json)?|pytorch_model.*\.bin|(tf_model|rust_model)\..*|"
+    r"(card|recipe)\.yaml|(manifest|encoder.*|vocab.*|tokenizer.*|special_tokens_map|added_tokens|hparams)\.json|"
+    r"params_(\d+\.npy|shapes\.json)|tf_variables\.npz|vocab.*\.(bpe|txt)|merges\.txt|metrics\.jsonl|README\.md|"
+    r"tokenizer|training|tensorboard)"
+)
+"""What a checkpoint's folder may hold. A folder with anything else in it is never replaced."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Keys:
+    """Keys of ``zoo convert``."""
+
+    out: str | None = key(None, "the new folder", literal=True)
+    to: Format = key("zoo", "zoo; huggingface (loads in transformers); openai (the files that GPT-1 and GPT-2 came in)")
+    dtype: Type = key("auto", "of the weights; auto keeps what they are stored in (float16 becomes float32)")
+    overwrite: bool = key(False, "replace the checkpoint in out")
+    threads: int | None = key(None, "processor threads; default: PyTorch's choice")
+
+
+def run(call: Call) -> dict[str, Any]:
+    """Convert, and say where the new folder is."""
+    source = one_target(call, "checkpoint", example="zoo convert gpt2 out=my-gpt2 to=huggingface")
+    keys = read_keys(Keys, call.pairs)
+    if keys.out is None:
+        raise ZooError("where to? Say out=DIR")
+    out = Path(keys.out)
+    check_target(out, overwrite=keys.overwrite)
+    use_threads(keys.threads)
+
+    from zoo.loading import open_checkpoint
+
+    return convert(open_checkpoint(source), out, keys.to, keys.dtype, call)
+
+
+def convert(opened: Opened, out: Path, to: Format, dtype: Type, call: Call) -> dict[str, Any]:
+    """Write an opened checkpoint into ``out``, which has been checked; return the verb's JSON document."""
+    kind = stored_dtype(opened) if dtype == "auto" else dtype
+    if Path(opened.where).resolve().parent == out.resolve():
+        raise ZooError(f"{out} is the checkpoint to be converted; choose another out=DIR")
+    write = _writer(opened, to)
+    _check_room(opened, out, 4 if to == "openai" or kind == "float32" else 2)
+    model = _model(opened, kind, call.command)
+    replace_folder(out, lambda stage: write(model, stage))
+    if not call.json:
+        put(str(out))
+        say(f"{bold(str(model.card.get('name') or out.name))}: {count(model.parameters)} parameters, as {to}, {kind}")
+    return {"checkpoint": str(out), "format": to, "dtype": kind, "parameters": model.parameters}
+
+
+def check_target(out: Path, *, overwrite: bool) -> None:
+    """Refuse a folder that cannot or must not be written, before any work is done.
+
+    Raises:
+        ZooError: something is there and must not be replaced, or holds what is no part of a checkpoint; no permission.
+    """
+    if out.exists() and not out.is_dir():
+        raise ZooError(f"{out} is a file; choose another out=DIR")
+    names = sorted(entry.name for entry in out.iterdir()) if out.is_dir() else []
+    if names and not overwrite:
+        raise ZooError(f"{out} is not empty; choose another out=DIR, or add overwrite=true")
+    for name in names:
+        if not PARTS.fullmatch(name):
+            raise ZooError(f"{out} holds '{name}', which is no part of a checkpoint; choose another out=DIR")
+    parent = _existing(out.absolute().parent)
+    if not os.access(parent, os.W_OK | os.X_OK) or (out.is_dir() and not os.access(out, os.W_OK | os.X_OK)):
+        raise ZooError(f"cannot write to {out}: Permission denied; choose another folder with out=DIR")
+
+
+def replace_folder(out: Path, write: Callable[[Path], None]) -> None:
+    """Write a folder beside its final place and rename it, complete, over what is there.
+
+    Raises:
+        ZooError: it cannot be written.
+    """
+    from zoo.weights.files import make_writable, remove
+
+    make_writable(out.parent)
+    stage, old = (out.with_name(f".{out.name}.{word}.tmp") for word in ("new", "old"))
+    for left in (stage, old):
+        remove(left)
+    try:
+        stage.mkdir()
+        write(stage)
+        if out.exists():
+            os.replace(out, old)
+        os.replace(stage, out)
+    except OSError as error:
+        raise ZooError(f"cannot write {out}: {error.strerror or error}; choose another out=DIR") from None
+    finally:
+        remove(stage)
+        if out.exists():
+            remove(old)
+
+
+def stored_dtype(opened: Opened) -> Literal["float32", "bfloat16"]:
+    """Return bfloat16 if all weights are stored in it, else float32, which holds the others exactly."""
+    import torch
+
+    source = opened.source
+    kinds = {source.read(name, 0, 0).dtype for name in source.names() if source.shape(name)}
+    return "bfloat16" if {kind for kind in kinds if kind.is_floating_point} == {torch.bfloat16} else "float32"
+
+
+def _model(opened: Opened, dtype: Literal["float32", "bfloat16"], command: str) -> Model:
+    import torch
+
+    from zoo.architecture import count_parameters
+    from zoo.loading import DTYPES
+    from zoo.model import Model
+
+    network = opened.network(torch.device("cpu"), DTYPES[dtype])
+    card = {"parameters": count_parameters(network), **opened.card, "converted": command}
+    return Model(network, opened.tokenizer, card=card, recipe=opened.recipe)
+
+
+def _writer(opened: Opened, to: Format) -> Callable[[Model, Path], None]:
+    """Return what writes a model in a format, once it is known that the format can express it."""
+    from zoo.transformer.config import TransformerConfig
+    from zoo.weights import huggingface, openai
+
+    if to == "huggingface":
+        family = huggingface.family_of(opened.config)
+        assert isinstance(opened.config, TransformerConfig)
+        family.settings(opened.config)
+        return lambda model, folder: huggingface.write(folder, model.network, model.tokenizer, card=model.card)
+    if to == "openai":
+        openai.layout_of(opened.config, opened.tokenizer)
+        return lambda model, folder: openai.write(folder, model.network, model.tokenizer)
+    return lambda model, folder: model.save(folder)
+
+
+def _check_room(opened: Opened, out: Path, size: int) -> None:
+    """Refuse a disk that cannot hold ``size`` bytes a number."""
+    numbers = sum(math.prod(opened.source.shape(name)) for name in opened.source.names())
+    place = _existing(out.absolute().parent)
+    free = shutil.disk_usage(place).free
+    if numbers * size > free:
+        raise ZooError(
+            f"{out} would take {numbers * size / 1e9:.2f} GB, and {place} has {free / 1e9:.2f}; make room, "
+            "or choose another out=DIR"
+        )
+
+
+def _existing(place: Path) -> Path:
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    return place
+
+
+VERB = Verb(
+    usage="convert SOURCE out=DIR [to=zoo|huggingface|openai] [key=value...]",
+    about="Writes a checkpoint in another format. SOURCE is whatever 'zoo generate' takes: a folder of ours, one in "
+    "Hugging Face's layout, the files that OpenAI or Google released, a name, or a name on the Hugging Face Hub.",
+    keys=Keys,
+    examples=(
+        ("zoo convert shakespeare out=checkpoints/small dtype=bfloat16", "half the size"),
+        ("zoo convert my-gpt2 out=for-transformers to=huggingface", "a folder that transformers loads"),
+        ("zoo convert models/124M out=checkpoints/gpt2-124m", "OpenAI's own files of GPT-2 into ours"),
+    ),
+    run=run,
+)
