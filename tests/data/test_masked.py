@@ -251,7 +251,7 @@ def test_networks_that_cannot_learn_it_are_refused() -> None:
 def test_what_is_too_little_says_so() -> None:
     with pytest.raises(ZooError, match="x: its held-out part has 1 tokens, at least 2 are needed"):
         data(held_out=stream(1))
-    with pytest.raises(ZooError, match="no document of its training part has two sentences; .*next_sentence=false"):
+    with pytest.raises(ZooError, match=r"no document of its training part has two sentences; .*next_sentence=false"):
         data(stream(40, sentence=99, document=4))
     assert data(stream(40, sentence=99, document=4), pairs=False).batch(step=0, size=2, seed=0).ids.shape == (2, 5)
 
