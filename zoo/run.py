@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from zoo.data.base import Corpus, TokenData
 from zoo.download import Progress
 from zoo.errors import ZooError
 from zoo.loading import choose_device, open_checkpoint
+from zoo.memory import total_bytes
 from zoo.recipe import Recipe
 from zoo.settings import tag, to_mapping
 from zoo.tokenizers.base import Tokenizer
@@ -68,6 +68,8 @@ class Run:
         )  # its card could not be read again
         refuse_taken(self.out, allowed=self.resume or self.overwrite)
         device = choose_device(self.device)
+        if not self.init:  # at once, not after data is fetched and a tokenizer made
+            refuse_too_large(self.recipe.model, any_vocabulary=True)
         corpus = self.recipe.data.open(progress)
         tokenizer, network = self._from_checkpoint() if self.init else self._afresh(corpus)
         if tokenizer.spec.modality != corpus.modality:
@@ -183,30 +185,27 @@ def with_vocabulary(config: NetworkConfig, tokenizer: Tokenizer[Any]) -> Network
     return dataclasses.replace(config, vocabulary=spec.vocabulary_size)
 
 
-def refuse_too_large(config: NetworkConfig) -> None:
+def refuse_too_large(config: NetworkConfig, *, any_vocabulary: bool = False) -> None:
     """Raise ZooError if training the network cannot fit this machine's memory, before any of it is taken.
 
     Counted are weights, gradients and an optimizer's two moments, 4 bytes each; what activations take comes on top.
+
+    Args:
+        config: of the network.
+        any_vocabulary: its number of ids is not known yet, so refuse only what would be too large with any.
     """
     try:
         with torch.device("meta"):
-            parameters = count_parameters(build_network(config))
+            network = build_network(config)
     except (TypeError, RuntimeError, OverflowError):
         raise ZooError("model: no tensor can be this large; lower model.width, model.depth or the vocabulary") from None
-    needed, memory = 16 * parameters, memory_bytes()
-    if memory is not None and needed > memory:
+    parameters, memory = count_parameters(network), total_bytes()
+    of_ids = sum(weight.numel() for weight in network.parameters() if config.vocabulary in weight.shape)
+    if memory is not None and 16 * (parameters - any_vocabulary * of_ids) > memory:
         raise ZooError(
-            f"model: {parameters:,} parameters need {needed / 2**30:,.0f} GiB to train, this machine has "
+            f"model: {parameters:,} parameters need {16 * parameters / 2**30:,.0f} GiB to train, this machine has "
             f"{memory / 2**30:,.0f}; lower model.width, model.depth or the vocabulary"
         )
-
-
-def memory_bytes() -> int | None:
-    """Return this machine's memory in bytes, None where the system does not say."""
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):  # not a POSIX system
-        return None
 
 
 def refuse_taken(out: Path, *, allowed: bool) -> None:

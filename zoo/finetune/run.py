@@ -19,8 +19,9 @@ from zoo.finetune.heads import Head, LanguageModel, Material
 from zoo.finetune.method import Full, Method
 from zoo.generate.settings import SamplingSettings
 from zoo.loading import choose_device, load
+from zoo.memory import total_bytes
 from zoo.model import Model
-from zoo.run import licenses, memory_bytes, refuse_taken
+from zoo.run import licenses, refuse_taken
 from zoo.settings import tag, to_mapping
 from zoo.train import precision
 from zoo.train.loop import Trainer, TrainResult
@@ -294,7 +295,7 @@ def fingerprint(network: nn.Module) -> str:
 
 def _refuse_too_large(network: nn.Module, device: torch.device) -> None:
     """Refuse what cannot fit the machine: weights, and for those that learn gradients and two moments."""
-    memory = memory_bytes() if device.type == "cpu" else None
+    memory = total_bytes() if device.type == "cpu" else None
     parameters = list(network.parameters())
     needed = sum(parameter.numel() * (16 if parameter.requires_grad else 4) for parameter in parameters)
     if memory is not None and needed > memory:
