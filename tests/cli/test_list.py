@@ -42,8 +42,32 @@ def test_json_has_the_contract_s_keys(zoo: Zoo, tmp_path: Path, zoo_home: Path) 
         "license": "MIT",
         "metrics": {"loss": 1.5},
         "step": None,
+        "state": "here",
     }
     assert {"byte", "char", "word", "bpe", "wordpiece", "digits"} <= {row["name"] for row in document["tokenizers"]}
+
+
+def test_a_card_alone_is_shown_as_not_here(zoo: Zoo, tmp_path: Path, zoo_home: Path) -> None:
+    for name in ("far", "near"):
+        (tmp_path / "checkpoints" / name).mkdir(parents=True)
+        card = (
+            f"name: {name}\nsource: someone/{name}\nlicense: MIT\nmodality: text\nparameters: 7\nmetrics: {{loss: 2}}\n"
+        )
+        (tmp_path / "checkpoints" / name / "card.yaml").write_text(card)
+    write_checkpoint(zoo_home / "checkpoints" / "near", "license: MIT\n")
+    near, far = zoo("list", "checkpoints", "--json").document["checkpoints"]
+    assert (near["name"], near["path"], near["state"]) == ("near", str(zoo_home / "checkpoints" / "near"), "here")
+    assert far == {
+        "name": "far",
+        "path": None,
+        "modality": "text",
+        "parameters": 7,
+        "license": "MIT",
+        "metrics": {"loss": 2},
+        "step": None,
+        "state": "not here: zoo pull far",
+    }
+    assert "not here: zoo pull far" in zoo("list", "checkpoints").out
 
 
 def test_one_kind_only(zoo: Zoo) -> None:

@@ -10,12 +10,17 @@ import yaml
 
 import zoo
 from tests.packaging.conftest import ROOT
+from zoo.paths import is_card_alone
+from zoo.recipe import compose
+from zoo.weights.hub import HubId
 
 LIMIT = 12_000_000
 """Bytes of a released checkpoint at most."""
 
 NAMED = re.findall(r"^!/checkpoints/([^/\n]+)/$", (ROOT / ".gitignore").read_text(), re.MULTILINE)
-RELEASED = [ROOT / "checkpoints" / name for name in NAMED if (ROOT / "checkpoints" / name).is_dir()]
+FOLDERS = [ROOT / "checkpoints" / name for name in NAMED if (ROOT / "checkpoints" / name).is_dir()]
+CARDS = [folder for folder in FOLDERS if is_card_alone(folder)]
+RELEASED = [folder for folder in FOLDERS if folder not in CARDS]
 
 
 def ignored(path: Path) -> bool:
@@ -37,3 +42,26 @@ def test_released_checkpoint(folder: Path) -> None:
     text = model.generate("O God, O God!", max_new_tokens=8, seed=1)
     assert isinstance(text, str)
     assert len(text) > len("O God, O God!")
+
+
+@pytest.mark.parametrize("folder", CARDS, ids=lambda folder: folder.name)
+def test_card_of_a_checkpoint_that_is_fetched(folder: Path) -> None:
+    card = yaml.safe_load((folder / "card.yaml").read_text(encoding="utf-8"))
+    assert card["name"] == folder.name
+    source = HubId.parse(card["source"])
+    assert source is not None
+    assert source.name.endswith(f"/{folder.name}")
+    assert "not shipped" in card["weights"]
+    assert card["license"]
+    assert card["limits"]
+    assert all(entry["name"] and entry["license"] for entry in card["data"])
+    assert card["metrics"]
+    assert all(isinstance(value, float) for value in card["metrics"].values())
+    assert "not measured here" in card["metrics_from"]
+    recipe = compose(card["recipe"], {}, size=card.get("size"))
+    assert recipe["parameters"] == card["parameters"]
+
+
+def test_the_originals_have_cards() -> None:
+    expected = {"openai-gpt", "gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl", "bert-base-uncased", "bert-large-uncased"}
+    assert expected <= {folder.name for folder in CARDS}

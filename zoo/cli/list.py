@@ -14,7 +14,7 @@ import yaml
 from zoo.cli.terminal import bold, count, put, say, table
 from zoo.cli.verb import Call, Verb, read_keys
 from zoo.errors import ZooError, suggest
-from zoo.paths import checkpoints
+from zoo.paths import cards, checkpoints
 
 KINDS = ("recipes", "checkpoints", "tokenizers")
 LARGEST = 1 << 20
@@ -55,7 +55,18 @@ def _tokenizers() -> list[dict[str, Any]]:
 
 
 def _checkpoints() -> list[dict[str, Any]]:
-    return [_checkpoint(folder) for folder in checkpoints()]
+    here = [_checkpoint(folder) | {"state": "here"} for folder in checkpoints()]
+    return here + [_to_fetch(folder) for folder in cards()]
+
+
+def _to_fetch(folder: Path) -> dict[str, Any]:
+    """Return the row of a checkpoint of which only the card is here."""
+    row, parameters = _checkpoint(folder), _read(folder / "card.yaml").get("parameters")
+    return row | {
+        "path": None,
+        "parameters": parameters if type(parameters) is int else None,
+        "state": f"not here: zoo pull {folder.name}",
+    }
 
 
 def _checkpoint(folder: Path) -> dict[str, Any]:
@@ -104,7 +115,13 @@ def _show(found: dict[str, list[dict[str, Any]]]) -> None:
         shown.append(table(["recipe", "tokenizer", "parameters", "what it makes", "after"], rows, right=[2]))
     if "checkpoints" in found:
         rows = [
-            [row["name"], row["modality"] or "?", count(row["parameters"]), _metric(row["metrics"]), row["path"]]
+            [
+                row["name"],
+                row["modality"] or "?",
+                count(row["parameters"]),
+                _metric(row["metrics"]),
+                row["path"] or row["state"],
+            ]
             for row in found["checkpoints"]
         ]
         if rows:
