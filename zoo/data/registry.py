@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from zoo.data.adder import Adder
 from zoo.data.fables import Fables
+from zoo.data.images import Digits, Images
 from zoo.data.masked import Masked
 from zoo.data.pairs import Pairs
 from zoo.data.text import Text, Topics
 
-DataSettings = Text | Adder | Fables | Topics | Masked | Pairs
+DataSettings = Text | Adder | Fables | Topics | Masked | Pairs | Images | Digits

@@ -52,7 +52,7 @@ def pack(weight: Tensor, before: Packed | None) -> Packed | None:
         return before
     if weight.device.type != "cpu" or weight.dtype not in (torch.float32, torch.bfloat16):
         return None
-    if not torch.backends.mkldnn.is_available():
+    if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]  # torch gives it no hints
         return None
     copy = torch.ops.mkldnn._reorder_linear_weight(weight.detach(), PACKED_ROWS // 2)
     return Packed(weight=copy, source=(weight.data_ptr(), weight._version))
