@@ -116,7 +116,7 @@ class Filler:
             self.network,
             ids,
             gaps,
-            count=count,
+            count=min(count, self.tokenizer.spec.vocabulary_size),
             order=order,
             conditioning=self._conditioning(ids),
             transforms=() if bool(known.all()) else (Allow(known),),
