@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 GROUND = {"errors", "settings", "paths", "network", "download", "memory"}
 CORE = GROUND | {"transformer", "recurrent", "architecture"}
 MIDDLE = CORE | {"tokenizers", "data"}
-WORK = MIDDLE | {"weights", "generate", "evaluate", "model", "loading", "train"}
+WORK = MIDDLE | {"weights", "generate", "evaluate", "filling", "model", "loading", "train"}
 
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
@@ -33,7 +33,7 @@ ALLOWED: dict[str, set[str]] = {
     "architecture": GROUND | {"transformer", "recurrent"},
     "weights": CORE | {"tokenizers"},
     "generate": CORE,
-    "evaluate": MIDDLE | {"generate"},
+    "evaluate": MIDDLE | {"generate", "prompts"},
     "prompts": MIDDLE | {"generate"},
     "drawing": MIDDLE | {"generate", "prompts"},
     "filling": MIDDLE | {"generate", "drawing"},

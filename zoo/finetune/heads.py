@@ -58,7 +58,7 @@ class LanguageModel:
         network = model.network
         if model.modality != "text":
             raise ZooError(f"{name} makes {model.modality}; head=language_model goes on with text")
-        if not getattr(model.config, "causal", True):
+        if not network.causal:
             raise ZooError(
                 f"{name} reads both ways, so it cannot go on with text; head=language_model needs a causal model "
                 "such as GPT-2"
