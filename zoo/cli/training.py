@@ -21,7 +21,7 @@ MOST_THREADS = 1024
 
 
 class Trainable(Protocol):
-    """What is ready to be trained into a folder: ``zoo.run.Prepared``, ``zoo.finetune.Prepared``."""
+    """What is ready to be trained into a folder: ``zoo.run.Prepared``, ``zoo.finetune.run.Prepared``."""
 
     @property
     def out(self) -> Path:
