@@ -101,6 +101,7 @@ def test_a_model_that_writes_reads_it_as_text(zoo: Zoo, checkpoint: Path) -> Non
         (("model.head=null",), "takes a head with 2 labels, this has 0"),
         (("model.context=5",), "model.context=5 is too short for masked text"),
         (("data.share=2",), "data: share must lie between 0 and 1, got 2"),
+        (("data={type: text}",), "this network sees the ids that it should predict; make its patterns causal, or hide"),
     ],
 )
 def test_recipes_that_do_not_fit(zoo: Zoo, text_file: Path, words: tuple[str, ...], message: str) -> None:

@@ -113,10 +113,22 @@ class TokenData(ABC):
         Raises:
             ZooError: say why, and what to use.
         """
-        if network.source_context is not None:
+        refuse_encoder(network)
+        if not network.causal:
             raise ZooError(
-                "model.encoder: this network turns a source into a target, and the data has no pairs of them"
+                "model.patterns: this network sees the ids that it should predict; make its patterns causal, or hide "
+                "ids from it with data.type=masked"
             )
+
+
+def refuse_encoder(network: Network) -> None:
+    """Refuse a network that turns one text into another, for data that has no pairs of them.
+
+    Raises:
+        ZooError: say so.
+    """
+    if network.source_context is not None:
+        raise ZooError("model.encoder: this network turns a source into a target, and the data has no pairs of them")
 
 
 class Corpus(ABC):

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from zoo.data.base import IGNORED, Batch, Corpus, TokenData
+from zoo.data.base import IGNORED, Batch, Corpus, TokenData, refuse_encoder
 from zoo.data.seeded import generator
 from zoo.data.sentences import Sentences
 from zoo.data.sources import Manifest, Source
@@ -176,7 +176,7 @@ class MaskedData(TokenData):
 
     def check(self, network: Network) -> None:
         """Refuse a network that sees one side only, or one that cannot tell the next sentence."""
-        super().check(network)
+        refuse_encoder(network)
         if network.causal:
             raise ZooError(
                 "model.patterns: masked text needs a model that sees both sides of a gap; "
