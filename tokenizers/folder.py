@@ -14,6 +14,8 @@ from zoo.settings import build
 from zoo.tokenizers.base import TokenSpec
 
 SPEC = "spec.json"
+LARGEST = 64 << 20
+"""Bytes of a file that are read; the vocabularies of today's largest models take half of that."""
 
 
 def fingerprint(algorithm: str, files: Mapping[str, str]) -> str:
@@ -61,7 +63,11 @@ def read_json(path: Path) -> Any:
 def read_text(path: Path) -> str:
     """Return the UTF-8 text in ``path``, newlines as they are; every way in which that fails is a ZooError."""
     try:
-        return path.read_bytes().decode("utf-8")
+        with path.open("rb") as file:
+            content = file.read(LARGEST + 1)
+        if len(content) > LARGEST:
+            raise ZooError(f"{path}: more than {LARGEST >> 20} MB are no tokenizer's file; restore the folder")
+        return content.decode("utf-8")
     except FileNotFoundError:
         raise ZooError(f"{path} does not exist; a tokenizer's folder is written by its save(folder)") from None
     except OSError as error:

@@ -24,15 +24,14 @@ MAX_PIXELS = 25_000_000
 """Larger pictures are refused before they are unpacked: a small file can hold gigabytes of one colour."""
 _CHUNK = 1 << 20
 """Pixels that are converted at once."""
-_GRAY_MODES = ("1", "L", "F")
 
 
 def from_pillow(image: Pillow.Image) -> Pixels:
     """Return a PIL image as uint8 (height, width, 1) if its mode is a gray one, else (height, width, 3).
 
     The camera's orientation is applied, transparency is put on white, of 16 bits the upper 8 are kept, floating-point
-    values are rounded and cut to 0 ... 255; CMYK and others become RGB as Pillow does it, without a colour profile; of
-    a film, the frame that it stands at counts. Works in strips, so that no second copy of the whole is ever made.
+    values are rounded and cut to 0 ... 255 (NaN is 0); CMYK and others become RGB as Pillow does it, without a colour
+    profile; of a film, the frame that it stands at counts. Works in strips: no second copy of the whole is made.
 
     Raises:
         ZooError: more than ``MAX_PIXELS`` (found before anything is unpacked), none, or a damaged file behind it.
@@ -144,11 +143,12 @@ def _resize(pixels: Pixels, rows: int, columns: int) -> Pixels:
 
 
 def _strip(image: Pillow.Image) -> Pixels:
-    if image.mode.startswith("I"):  # 16-bit gray: Pillow would clip instead of scaling
-        wide = np.asarray(image)
-        gray: Pixels = np.clip(wide >> 8, 0, 255).astype(np.uint8)
+    if image.mode[0] in "IF":  # Pillow would clip 16 bits instead of scaling them
+        values = np.asarray(image)
+        values = values >> 8 if image.mode[0] == "I" else np.rint(np.nan_to_num(values))
+        gray: Pixels = np.clip(values, 0, 255).astype(np.uint8)
         return gray[..., None]
-    if image.mode in _GRAY_MODES:
+    if image.mode in ("1", "L"):
         return np.array(image.convert("L"))[..., None]
     if "A" in image.getbands() or "transparency" in image.info:
         clear = image.convert("RGBA")

@@ -77,7 +77,7 @@ def read_image(path: Path) -> Image:
         raise ZooError(f"{path}: more than {MAX_BYTES >> 20} MB; make it smaller")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Pillow.DecompressionBombWarning)  # the limits here are lower
+            warnings.simplefilter("ignore")  # of odd metadata; the limits on sizes here are lower than Pillow's
             with Pillow.open(io.BytesIO(data), formats=FORMATS) as image:
                 _draft(image)
                 return from_pillow(image)
