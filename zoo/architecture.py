@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from torch import nn
+from typing import Any
 
+import torch
+from torch import nn
+from torch.overrides import TorchFunctionMode
+
+from zoo.errors import ZooError
 from zoo.network import Network
 from zoo.recurrent import RecurrentConfig, RecurrentNetwork
 from zoo.transformer.config import TransformerConfig
@@ -18,6 +23,32 @@ def build_network(config: NetworkConfig) -> AnyNetwork:
     if isinstance(config, TransformerConfig):
         return Transformer(config)
     return RecurrentNetwork(config)
+
+
+def outline(config: NetworkConfig) -> AnyNetwork:
+    """Return the network on torch's meta device: all shapes, no memory, and nothing drawn.
+
+    Raises:
+        ZooError: sizes beyond what a tensor can have.
+    """
+    try:
+        with torch.device("meta"), _Undrawn():
+            return build_network(config)
+    except (TypeError, RuntimeError, OverflowError):
+        raise ZooError("these settings make no network: no tensor can be this large") from None
+
+
+class _Undrawn(TorchFunctionMode):
+    """Leaves out ``nn.init.normal_``: on the meta device it draws nothing, but imports 150 MB of torch to do so."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Run ``func``, or return its tensor as it is."""
+        given = kwargs or {}
+        if func is not nn.init.normal_:
+            return func(*args, **given)
+        return args[0] if args else given["tensor"]
 
 
 def count_parameters(network: nn.Module | Network) -> int:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from zoo.errors import ZooError
 from zoo.weights.tensors import TensorSource, named_weights
 
-PIECE = 32 << 20
+PIECE = 8 << 20
 """Bytes (counting 4 a number) that are read at a time: what loading needs beside the network."""
 
 
@@ -153,12 +153,12 @@ def read_into(
     """
     check(network, links, source)
     if device is not None:
-        network.to_empty(device=device)
+        _allocate(network, device)
     for name, view in written(network, links):
         for piece, target in _pieces(source, name, view):
             if piece.is_floating_point() != target.is_floating_point():
                 raise ZooError(f"{source.where}: tensor {name!r} holds {_type(piece)}, not {_type(target)}")
-            if finite and piece.is_floating_point() and not bool(torch.isfinite(piece).all()):
+            if finite and not _is_finite(piece):
                 raise ZooError(
                     f"{source.where}: tensor {name!r} has values that are NaN or infinite; get another checkpoint"
                 )
@@ -179,6 +179,17 @@ def written(network: nn.Module, links: Sequence[Link]) -> Iterator[tuple[str, Te
         yield from zip(link.theirs, link.views(weights[link.ours]), strict=True)
 
 
+def _allocate(network: nn.Module, device: torch.device) -> None:
+    """Give a network on the meta device memory; unlike ``to_empty``, without loading much of torch's compiler first."""
+    made: dict[int, Tensor] = {}
+    for module in network.modules():
+        for name, tensor in [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]:
+            if id(tensor) not in made:
+                memory = torch.empty(tensor.shape, dtype=tensor.dtype, device=device)
+                made[id(tensor)] = nn.Parameter(memory) if isinstance(tensor, nn.Parameter) else memory
+            setattr(module, name, made[id(tensor)])
+
+
 def _pieces(source: TensorSource, name: str, view: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield (what is read, where it belongs), at most ``PIECE`` bytes or one row at a time."""
     if view.dim() == 0:
@@ -187,6 +198,14 @@ def _pieces(source: TensorSource, name: str, view: Tensor) -> Iterator[tuple[Ten
     rows = max(PIECE // max(4 * math.prod(view.shape[1:]), 1), 1)
     for start in range(0, len(view), rows):
         yield source.read(name, start, start + rows), view[start : start + rows]
+
+
+def _is_finite(tensor: Tensor) -> bool:
+    """Return whether no number is NaN or infinite; a sum tells nearly always, without a mask of the tensor's size."""
+    if not tensor.is_floating_point():
+        return True
+    total = tensor.sum(dtype=torch.float32 if tensor.dtype.itemsize < 4 else tensor.dtype)
+    return bool(torch.isfinite(total)) or bool(torch.isfinite(tensor).all())
 
 
 def _type(tensor: Tensor) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from zoo.architecture import AnyNetwork, NetworkConfig, build_network
+from zoo.architecture import AnyNetwork, NetworkConfig, outline
 from zoo.errors import ZooError
 from zoo.tokenizers.base import Tokenizer
 from zoo.weights.links import Link, own, read_into
@@ -60,10 +60,9 @@ class Opened:
                 f"{self.where}: depth {self.config.depth} does not fit {count} tensors; get the checkpoint again"
             )
         try:
-            with torch.device("meta"):
-                network = build_network(self.config)
-        except (TypeError, RuntimeError, OverflowError):  # sizes beyond what a tensor can have
-            raise ZooError(f"{self.where}: these settings make no network; get the checkpoint again") from None
+            network = outline(self.config)
+        except ZooError as error:
+            raise ZooError(f"{self.where}: {error}; get the checkpoint again") from None
         network.to(dtype=dtype)
         links = own(network) if self.links is None else self.links
         read_into(network, links, self.source, device=device, finite=self.finite)
