@@ -51,7 +51,7 @@ MORE = (
     ("train.epochs=X", "how often as much text is read as there is to learn from (3)"),
     ("train.steps=N", "updates, instead of epochs"),
     ("train.batch=N", "rows in one forward pass (8)"),
-    ("train.learning_rate=X", "at its peak; default: GPT-1's 6.25e-5 at width 768, in proportion more for less"),
+    ("train.learning_rate=X", "at its peak; default: GPT-1's 6.25e-5 at a width of 768, up to 1e-3 for less"),
     ("train.patience=N", "stop after N evaluations without progress (3); the best weights are kept"),
     ("train.evaluate_every=N", "updates between evaluations; default: ten in the run"),
     ("train.optimizer=NAME", "adamw, muon or rms_prop; its settings: train.optimizer.weight_decay=0.01"),

@@ -11,6 +11,7 @@ from zoo.data.read import Documents
 from zoo.data.text import Text, TextCorpus, TextData
 from zoo.errors import ZooError
 from zoo.model import Model
+from zoo.tokenizers.none import NoTokenizer
 
 LEAST_TRAIN, LEAST_HELD_OUT = 32, 4
 """Bytes of text below which there is nothing to learn, or to measure."""
@@ -56,6 +57,8 @@ class LanguageModel:
             ZooError: say why not.
         """
         network = model.network
+        if isinstance(model.tokenizer, NoTokenizer):
+            raise ZooError(f"{name} has no tokenizer, so it reads no text; put the tokenizer files beside its weights")
         if model.modality != "text":
             raise ZooError(f"{name} makes {model.modality}; head=language_model goes on with text")
         if not network.causal:
