@@ -16,9 +16,10 @@ ROW = re.compile(r"^\| `(\w+/\w+)` \| [^|]+ \| ([^|]+) \| [^|]+ \|", re.MULTILIN
 
 
 def parameters(cell: str) -> dict[str | None, float]:
-    """Return size -> number of ``0.80M, 10.7M with `size=gpu` ``."""
-    found = re.findall(r"([\d.,]*\d)(M?)(?: with `size=(\w+)`)?", cell)
-    return {size or None: float(number.replace(",", "")) * (1e6 if mega else 1) for number, mega, size in found}
+    """Return size -> number of ``0.80M, 10.7M with `size=gpu`, 1.3B `xl` ``."""
+    found = re.findall(r"([\d.,]*\d)([MB]?)\b(?:(?: with)? `(?:size=)?([\w.-]+)`)?", cell)
+    unit = {"": 1.0, "M": 1e6, "B": 1e9}
+    return {size or None: float(number.replace(",", "")) * unit[letter] for number, letter, size in found}
 
 
 def test_the_table_lists_every_recipe() -> None:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.cli.conftest import Zoo
-from zoo.recipe import names
+from zoo.cli.terminal import count
+from zoo.recipe import describe, names
 
 
 def write_checkpoint(folder: Path, card: str, config: object = None) -> None:
@@ -86,9 +90,26 @@ def test_tables_fit_the_terminal(zoo: Zoo, monkeypatch: object) -> None:
         assert sum(line.startswith("text/") for line in lines) == len(names())
 
 
+def test_recipes_alone_are_shown_with_their_sizes(zoo: Zoo, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = {name: " ".join(f"{size} {count(number)}," for size, number in _sizes(name)).strip(",") for name in names()}
+    for columns in ("60", "80", "120"):
+        monkeypatch.setenv("COLUMNS", columns)
+        shown = zoo("list", "recipes").out
+        assert max(map(len, shown.splitlines())) <= int(columns)
+        for row in re.split(r"^(?=text/)", shown, flags=re.MULTILINE)[1:]:
+            assert " ".join(row.partition("size=")[2].split()) == sizes[row.split()[0]]
+    assert sizes["text/gpt3"].endswith("13b 12.85 B, 175b 174.60 B, laptop 5.92 M, tiny 43,904")
+    assert "size=" not in zoo("list").out
+
+
+def _sizes(name: str) -> list[tuple[str, int]]:
+    return list(describe(name)["sizes"].items())
+
+
 def test_list_needs_no_torch(tmp_path: Path) -> None:
     code = (
-        "import sys; from zoo.cli.main import main; main(['list']); assert not {'torch', 'rich'} & sys.modules.keys()"
+        "import sys; from zoo.cli.main import main; main(['list']); "
+        "assert not {'torch', 'rich', 'hydra'} & sys.modules.keys()"
     )
     root = Path(__file__).resolve().parents[2]
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import math
 import re
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
 import yaml
 
-from zoo.cli.terminal import bold, count, put, say, table
+from zoo.cli.terminal import bold, count, dim, put, say, table, width
 from zoo.cli.verb import Call, Verb, read_keys
 from zoo.errors import ZooError, suggest
 from zoo.paths import cards, checkpoints
@@ -112,7 +113,8 @@ def _show(found: dict[str, list[dict[str, Any]]]) -> None:
             [row["name"], row["tokenizer"], count(row["parameters"]), row["summary"] or "", row["paper"] or ""]
             for row in found["recipes"]
         ]
-        shown.append(table(["recipe", "tokenizer", "parameters", "what it makes", "after"], rows, right=[2]))
+        listed = table(["recipe", "tokenizer", "parameters", "what it makes", "after"], rows, right=[2])
+        shown.append(listed if len(found) > 1 else _with_sizes(listed, found["recipes"]))
     if "checkpoints" in found:
         rows = [
             [
@@ -133,7 +135,21 @@ def _show(found: dict[str, list[dict[str, Any]]]) -> None:
         shown.append(table(["tokenizer", "for", "what it is"], rows))
     put("\n\n".join(shown))
     if len(found) == len(KINDS):
-        say("\nTrain one: zoo train RECIPE   Let one write: zoo generate CHECKPOINT   More: zoo --help")
+        say("\nTrain one: zoo train RECIPE   Its sizes: zoo list recipes")
+        say("Let one write: zoo generate CHECKPOINT   More: zoo --help")
+
+
+def _with_sizes(listed: str, recipes: list[dict[str, Any]]) -> str:
+    """Return the table of recipes with the sizes of each below its row."""
+    head, *rows = listed.split("\n")
+    lines = [head]
+    for row, recipe in zip(rows, recipes, strict=True):
+        # A name and its number stay on one line.
+        words = [f"{name} {count(number)}".replace(" ", "\xa0") for name, number in recipe["sizes"].items()]
+        wrapped = textwrap.wrap(", ".join(words), width(100) - 8, break_on_hyphens=False)
+        starts = ["  size= ", *[" " * 8] * len(wrapped)]
+        lines += [row, *(dim(start + part.replace("\xa0", " ")) for start, part in zip(starts, wrapped, strict=False))]
+    return "\n".join(lines)
 
 
 def _metric(metrics: dict[str, Any]) -> str:
@@ -150,7 +166,7 @@ VERB = Verb(
     keys=Keys,
     examples=(
         ("zoo list", "everything"),
-        ("zoo list recipes", "only what can be trained"),
+        ("zoo list recipes", "only what can be trained, in all sizes"),
         ("zoo list checkpoints --json", "for programs"),
     ),
     run=run,
