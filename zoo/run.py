@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from zoo.architecture import AnyNetwork, NetworkConfig, build_network, count_parameters
+from zoo.architecture import AnyNetwork, NetworkConfig, build_network, count_parameters, outline
 from zoo.data.base import Corpus, TokenData
 from zoo.download import Progress
 from zoo.errors import ZooError
@@ -195,9 +195,8 @@ def refuse_too_large(config: NetworkConfig, *, any_vocabulary: bool = False) -> 
         any_vocabulary: its number of ids is not known yet, so refuse only what would be too large with any.
     """
     try:
-        with torch.device("meta"):
-            network = build_network(config)
-    except (TypeError, RuntimeError, OverflowError):
+        network = outline(config)
+    except ZooError:
         raise ZooError("model: no tensor can be this large; lower model.width, model.depth or the vocabulary") from None
     parameters, memory = count_parameters(network), total_bytes()
     of_ids = sum(weight.numel() for weight in network.parameters() if config.vocabulary in weight.shape)
