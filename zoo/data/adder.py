@@ -12,10 +12,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from zoo.data.base import IGNORED, Batch, Corpus, Problems, TokenData
+from zoo.data.base import IGNORED, Batch, Corpus, Problems, TokenData, refuse_both_sides
 from zoo.data.seeded import generator
 from zoo.download import Progress
 from zoo.errors import ZooError
+from zoo.network import Network
 from zoo.tokenizers.base import Modality, Tokenizer
 
 SEED = 1337
@@ -131,6 +132,11 @@ class AdderData(TokenData):
         pairs = self._corpus.held_out
         for first in range(0, len(pairs), size):
             yield self._rows(pairs[first : first + size])
+
+    def check(self, network: Network) -> None:
+        """Refuse a network with an encoder, or one that sees what it should predict."""
+        super().check(network)
+        refuse_both_sides(network)
 
     def metrics(self, nats: float, tokens: int) -> dict[str, Any]:
         """Return nothing: bytes are no measure of sums."""

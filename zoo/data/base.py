@@ -114,11 +114,6 @@ class TokenData(ABC):
             ZooError: say why, and what to use.
         """
         refuse_encoder(network)
-        if not network.causal:
-            raise ZooError(
-                "model.patterns: this network sees the ids that it should predict; make its patterns causal, or hide "
-                "ids from it with data.type=masked"
-            )
 
 
 def refuse_encoder(network: Network) -> None:
@@ -129,6 +124,19 @@ def refuse_encoder(network: Network) -> None:
     """
     if network.source_context is not None:
         raise ZooError("model.encoder: this network turns a source into a target, and the data has no pairs of them")
+
+
+def refuse_both_sides(network: Network) -> None:
+    """Refuse a network that sees later ids, for text of which every next id is predicted: it would learn to copy.
+
+    Raises:
+        ZooError: say so, and what to use.
+    """
+    if not network.causal:
+        raise ZooError(
+            "model.patterns: this network sees the ids that it should predict; make its patterns causal, or hide ids "
+            "from it with data.type=masked"
+        )
 
 
 class Corpus(ABC):

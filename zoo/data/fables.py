@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from einops import rearrange
 
-from zoo.data.base import IGNORED, Batch, Corpus, TokenData
+from zoo.data.base import IGNORED, Batch, Corpus, TokenData, refuse_both_sides
 from zoo.data.documents import check_encoding, from_text
 from zoo.data.read import Documents, read_documents
 from zoo.data.seeded import generator
@@ -20,6 +20,7 @@ from zoo.data.stream import Ids, Stream, encode
 from zoo.data.text import bits_per_byte, check_fraction, check_modality, locate, unlicensed
 from zoo.download import Progress
 from zoo.errors import ZooError
+from zoo.network import Network
 from zoo.tokenizers.base import Modality, Tokenizer
 
 FIRST = re.compile(r"^(## +)?THE FOX AND THE GRAPES\n\n", re.MULTILINE)
@@ -157,6 +158,11 @@ class FablesData(TokenData):
         ids = self._held_out.ids
         for first in range(0, len(ids) - self.context, size):
             yield _windows(ids, np.arange(first, min(first + size, len(ids) - self.context)), self.context)
+
+    def check(self, network: Network) -> None:
+        """Refuse a network with an encoder, or one that sees what it should predict."""
+        super().check(network)
+        refuse_both_sides(network)
 
     def metrics(self, nats: float, tokens: int) -> dict[str, Any]:
         """Return bits per byte of the raw text, ``lossless: false`` beside it."""

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from einops import rearrange
 
-from zoo.data.base import Batch, Corpus, TokenData
+from zoo.data.base import Batch, Corpus, TokenData, refuse_both_sides
 from zoo.data.documents import check_encoding, from_text, split_bytes
 from zoo.data.read import Documents, read_documents
 from zoo.data.read_table import check_columns
@@ -20,6 +20,7 @@ from zoo.data.sources import Manifest, Source
 from zoo.data.stream import Ids, Stream, encode
 from zoo.download import Progress
 from zoo.errors import ZooError
+from zoo.network import Network
 from zoo.tokenizers.base import Modality, Tokenizer
 
 
@@ -202,6 +203,11 @@ class TextData(TokenData):
         rest = predicted % self.context
         if rest:
             yield _windows(ids, np.array([predicted - rest]), rest)
+
+    def check(self, network: Network) -> None:
+        """Refuse a network with an encoder, or one that sees what it should predict."""
+        super().check(network)
+        refuse_both_sides(network)
 
     def metrics(self, nats: float, tokens: int) -> dict[str, Any]:
         """Return bits per byte of the raw text: what tokenizers can be compared by."""
