@@ -21,7 +21,8 @@ def test_names() -> None:
     assert CHAR in names()
     assert not any(name.startswith(("base/", "tokenizer/")) for name in names())
     assert names() == sorted(names())
-    assert tokenizers() == ["bpe", "byte", "char", "digits", "gpt1", "gpt2", "word", "wordpiece"]
+    assert tokenizers() == sorted(tokenizers())
+    assert {"bpe", "byte", "char", "digits", "gpt1", "gpt2", "word", "wordpiece"} <= set(tokenizers())
 
 
 def test_a_recipe_is_a_frozen_value() -> None:
@@ -160,7 +161,6 @@ def test_describe_reads_what_hydra_composes(name: str) -> None:
     facts, whole = describe(name), compose(name)
     assert facts["tokenizer"] == whole["tokenizer"]["type"]
     assert all(facts[key] == whole[key] for key in ("name", "modality", "parameters", "paper", "summary"))
-    assert facts["sizes"] == {size: compose(name, size=size)["parameters"] for size in facts["sizes"]}
 
 
 def test_places_of_a_list_can_be_set() -> None:
