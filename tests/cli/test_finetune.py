@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -280,3 +281,35 @@ def test_help_shows_the_keys(zoo: Zoo) -> None:
     for part in ("head=language_model", "data.path=PATH", "train.epochs=X", "zoo finetune shakespeare"):
         assert part in page
     assert "finetune" in zoo("--help").out
+
+
+def test_words_that_the_tokenizer_does_not_know_are_counted(zoo: Zoo, text_file: Path, song: Path) -> None:
+    words = ("train", "text/file", "size=tiny", "tokenizer=word", f"data.path={text_file}", "out=words")
+    assert zoo(*words, "train.steps=1", "train.evaluate_every=0").code == 0
+    done = zoo("finetune", "words", f"data.path={song}", "out=mine", *FEW, "count=0")
+    assert done.code == 0, done.err
+    shares = re.findall(
+        r"([\d.]+)% of its tokens are words that the tokenizer does not know", " ".join(done.err.split())
+    )
+    assert len(shares) == 1
+    assert 50 < float(shares[0]) <= 100
+    assert yaml.safe_load(Path("mine/card.yaml").read_text())["metrics"]["lossless"] is False
+
+
+def test_hugging_faces_folders_will_do(zoo: Zoo, text_file: Path, song: Path) -> None:
+    words = ("train", "text/gpt2", "size=tiny", f"data.path={text_file}", "out=small", "train.steps=1")
+    assert zoo(*words, "tokenizer=bpe", "tokenizer.vocabulary=300", "train.evaluate_every=0").code == 0
+    assert zoo("convert", "small", "out=theirs", "to=huggingface").code == 0
+    assert "format" not in json.loads(Path("theirs/config.json").read_text())
+    done = zoo("finetune", "theirs", f"data.path={song}", "out=mine", *FEW, "train.steps=20", "--json")
+    assert done.code == 0, done.err
+    before, after = done.document["before"]["metrics"], done.document["after"]["metrics"]
+    assert after["bits_per_byte"] < before["bits_per_byte"]
+    assert json.loads(Path("mine/config.json").read_text())["head"] == "language_model"
+    assert Path("mine/tokenizer/merges.txt").is_file()
+    (Path("theirs") / "merges.txt").unlink()
+    for name in ("vocab.json", "tokenizer.json"):
+        (Path("theirs") / name).unlink(missing_ok=True)
+    refused = zoo("finetune", "theirs", f"data.path={song}", "out=other", *FEW)
+    assert (refused.code, refused.err.count("\n")) == (2, 1)
+    assert "theirs has no tokenizer, so it reads no text" in refused.err

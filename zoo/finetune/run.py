@@ -105,7 +105,7 @@ class FineTuning:
         refuse_taken(self.out, allowed=self.resume or self.overwrite)
         choose_device(self.device)
         model = load(self.checkpoint, device=self.device)
-        name = str(model.card.get("name") or Path(self.checkpoint).name)
+        name = Path(self.checkpoint).name  # as people know it; its card may call it something else
         self.head.check(model, name)
         if self.context is not None and self.context > model.network.context:
             raise ZooError(f"context: {name} sees at most {model.network.context} tokens, got {self.context}")
@@ -228,7 +228,7 @@ class Prepared:
         asked, model, entries = self.asked, self.model, self.material.entries
         base = {
             "checkpoint": asked.checkpoint,
-            "name": self.name,
+            "name": str(model.card.get("name") or self.name),
             "license": str(model.card.get("license") or "unknown"),
             "data": [str(entry.get("name")) for entry in model.card.get("data") or () if isinstance(entry, Mapping)],
         }
