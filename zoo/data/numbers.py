@@ -43,8 +43,8 @@ class Numbers:
     def __post_init__(self) -> None:
         if not 2 <= self.digits <= 9:
             raise ZooError(f"digits must lie in 2..9, got {self.digits}")
-        if not 1 <= self.count <= 10_000_000:
-            raise ZooError(f"count must lie in 1..10000000, got {self.count}")
+        if not 1 <= self.count <= 1_000_000:
+            raise ZooError(f"count must lie in 1..1000000, got {self.count}")
         if not 1 <= self.held_out <= 100_000:
             raise ZooError(f"held_out must lie in 1..100000, got {self.held_out}")
 
