@@ -13,7 +13,6 @@ from typing import Any
 from zoo.errors import ZooError
 from zoo.transformer.block import PostNorm
 from zoo.transformer.config import TransformerConfig
-from zoo.transformer.feedforward import Mlp
 from zoo.transformer.heads import Classification, First, Head, MultipleChoice, OutputTransform, Span
 from zoo.transformer.initial import BertInitial
 from zoo.transformer.norm import LayerNorm
@@ -28,6 +27,7 @@ from zoo.weights.family import (
     hidden_width,
     label_settings,
     labels,
+    mlp,
     read_settings,
     refuse_difference,
 )
@@ -84,7 +84,7 @@ def config(settings: Mapping[str, Any], names: Collection[str] = ()) -> Transfor
         width=stated.hidden_size,
         depth=stated.num_hidden_layers,
         heads=stated.num_attention_heads,
-        feedforward=Mlp(activation=function, ratio=stated.intermediate_size / max(stated.hidden_size, 1)),
+        feedforward=mlp(function, stated.intermediate_size, stated.hidden_size),
         norm=LayerNorm(eps=stated.layer_norm_eps),
         block=PostNorm(),
         final_norm=False,

@@ -127,6 +127,11 @@ def label_settings(head: Head | None) -> dict[str, Any]:
     }
 
 
+def mlp(activation: ActivationName, hidden: int, width: int) -> Mlp:
+    """Return the feed-forward half of a hidden width; a width that is no width is for the config to refuse."""
+    return Mlp(activation=activation, ratio=hidden / width) if width > 0 else Mlp(activation=activation)
+
+
 def hidden_width(config: TransformerConfig) -> int:
     """Return the hidden width of the feed-forward half; ZooError if it is no plain MLP."""
     if not isinstance(config.feedforward, Mlp):

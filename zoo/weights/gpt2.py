@@ -16,7 +16,6 @@ import torch
 from zoo.architecture import AnyNetwork
 from zoo.errors import ZooError
 from zoo.transformer.config import TransformerConfig
-from zoo.transformer.feedforward import Mlp
 from zoo.transformer.heads import Classification, Head, Last, MultipleChoice, Span
 from zoo.transformer.model import Transformer
 from zoo.transformer.norm import LayerNorm
@@ -30,6 +29,7 @@ from zoo.weights.family import (
     hidden_width,
     label_settings,
     labels,
+    mlp,
     read_settings,
     refuse_difference,
 )
@@ -78,9 +78,7 @@ def config(settings: Mapping[str, Any], names: Collection[str] = ()) -> Transfor
         width=width,
         depth=stated.n_layer,
         heads=stated.n_head,
-        feedforward=Mlp(
-            activation=activation(stated.activation_function, "activation_function"), ratio=inner / max(width, 1)
-        ),
+        feedforward=mlp(activation(stated.activation_function, "activation_function"), inner, width),
         norm=LayerNorm(eps=stated.layer_norm_epsilon),
         dropout=stated.resid_pdrop,
         tied=stated.tie_word_embeddings or "lm_head.weight" not in names,
