@@ -26,8 +26,8 @@ Type = Literal["auto", "float32", "bfloat16"]
 PARTS = re.compile(
     r"(\.lock|(generation_)?config\.json|.*\.safetensors(\.index\.json)?|pytorch_model.*\.bin|(tf_model|rust_model)\..*|"
     r"(card|recipe)\.yaml|(manifest|encoder.*|vocab.*|tokenizer.*|special_tokens_map|added_tokens|hparams)\.json|"
-    r"params_(\d+\.npy|shapes\.json)|tf_variables\.npz|vocab.*\.(bpe|txt)|merges\.txt|metrics\.jsonl|README\.md|"
-    r"tokenizer|training|tensorboard)"
+    r"preprocessor_config\.json|kmeans_centers\.npy|params_(\d+\.npy|shapes\.json)|tf_variables\.npz|"
+    r"vocab.*\.(bpe|txt)|merges\.txt|metrics\.jsonl|README\.md|tokenizer|training|tensorboard)"
 )
 """What a checkpoint's folder may hold. A folder with anything else in it is never replaced."""
 
@@ -37,7 +37,7 @@ class Keys:
     """Keys of ``zoo convert``."""
 
     out: str | None = key(None, "the new folder", literal=True)
-    to: Format = key("zoo", "zoo; huggingface (loads in transformers); openai (the files that GPT-1 and GPT-2 came in)")
+    to: Format = key("zoo", "zoo; huggingface (loads in transformers); openai (as GPT-1, GPT-2, Image GPT came)")
     dtype: Type = key("auto", "of the weights; auto keeps what they are stored in (float16 becomes float32)")
     overwrite: bool = key(False, "replace the checkpoint in out")
     threads: int | None = key(None, "processor threads; default: PyTorch's choice")

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeVar, cast
+
+from torch import Tensor
 
 from zoo.architecture import AnyNetwork
 from zoo.errors import ZooError, suggest
 from zoo.settings import build, fields_of, to_mapping
+from zoo.tokenizers.base import Modality, Tokenizer
 from zoo.transformer.config import TransformerConfig
 from zoo.transformer.feedforward import ActivationName, Mlp
 from zoo.transformer.heads import Classification, First, Head, MultipleChoice
 from zoo.transformer.initial import Gpt2Initial
+from zoo.weights import vocabulary
 from zoo.weights.links import Link
+from zoo.weights.tensors import TensorSource
 
 T = TypeVar("T")
 CONFIG = "config.json"
@@ -38,6 +44,21 @@ def _nothing(network: AnyNetwork, settings: Mapping[str, Any]) -> None:
     """Leave the weights as they were read."""
 
 
+def _all(source: TensorSource) -> TensorSource:
+    """Need every tensor."""
+    return source
+
+
+def _none(network: AnyNetwork) -> Iterator[tuple[str, Tensor]]:
+    """Yield nothing: the layout has what the network has."""
+    yield from ()
+
+
+def _text(folder: Path, config: TransformerConfig) -> Tokenizer[Any] | None:
+    """Return the tokenizer of text in ``folder``."""
+    return vocabulary.read(folder)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Family:
     """One model type of Hugging Face's ``config.json``.
@@ -51,6 +72,10 @@ class Family:
         copies: the output matrix -> the token table, and the like, of networks whose output is tied to it; see
             ``zoo.weights.links.Renamed``.
         finish: what is left to do once the weights are read.
+        modality: what ids stand for.
+        tokenizer: folder, network -> the tokenizer in the folder, None if there is none.
+        needed: leaves out the tensors that say nothing (offsets that are all zero), before ``config`` sees the names.
+        besides: what a folder must hold that the network lacks because it says nothing.
     """
 
     model_type: str
@@ -60,6 +85,10 @@ class Family:
     normal_name: Callable[[str], str | None]
     copies: Mapping[str, str] = field(default_factory=dict)
     finish: Callable[[AnyNetwork, Mapping[str, Any]], None] = _nothing
+    modality: Modality = "text"
+    tokenizer: Callable[[Path, TransformerConfig], Tokenizer[Any] | None] = _text
+    needed: Callable[[TensorSource], TensorSource] = _all
+    besides: Callable[[AnyNetwork], Iterator[tuple[str, Tensor]]] = _none
 
 
 def read_settings(kind: type[T], settings: Mapping[str, Any]) -> T:

@@ -19,10 +19,12 @@ def open_path(path: Path) -> Opened:
     Raises:
         ZooError: no checkpoint in a format that is known, or one that is broken.
     """
-    if path.is_dir() and (path / CONFIG).is_file():
-        is_own = "format" in read_json(path / CONFIG)
-        return folders.opened(path) if is_own else huggingface.read(path)
     found = original.find(path)
+    if path.is_dir() and (path / CONFIG).is_file():
+        if "format" in read_json(path / CONFIG):
+            return folders.opened(path)
+        if huggingface.has_weights(path) or found is None:
+            return huggingface.read(path)
     if found is not None:
         return original.read(*found)
     if path.is_file() and path.suffix in (".safetensors", ".bin", ".pt") and (path.parent / CONFIG).is_file():

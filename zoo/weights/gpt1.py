@@ -130,7 +130,7 @@ def links(config: TransformerConfig) -> list[Link]:
     return [
         same("embedding.tokens.weight", _TABLE),
         same("embedding.positions.weight", "transformer.positions_embed.weight"),
-        *(link for layer in range(config.depth) for link in block_links(layer)),
+        *(link for layer in range(config.depth) for link in block_links(layer, config)),
         *([] if config.tied else [same("output.weight", "lm_head.weight")]),
         *head_links(config.head),
     ]

@@ -69,7 +69,7 @@ def config(settings: Mapping[str, Any], names: Collection[str] = ()) -> Transfor
     """
     stated = read_settings(_Settings, settings)
     if stated.add_cross_attention:
-        raise ZooError(f"{CONFIG}: add_cross_attention is not supported for {MODEL_TYPE}; set it to false")
+        raise ZooError(f"{CONFIG}: add_cross_attention is not supported; set it to false")
     width = stated.n_embd
     inner = 4 * width if stated.n_inner is None else stated.n_inner
     return TransformerConfig(
@@ -128,10 +128,20 @@ def _rebuilt(made: Mapping[str, Any], network: TransformerConfig) -> Transformer
 
 
 def _settings(config: TransformerConfig) -> dict[str, Any]:
-    inner = hidden_width(config)
     return {
         "architectures": [_ARCHITECTURES[type(config.head)]],
         "model_type": MODEL_TYPE,
+        **sizes(config),
+        "tie_word_embeddings": config.tied,
+        **summary_settings(config.head),
+        **label_settings(config.head),
+    }
+
+
+def sizes(config: TransformerConfig) -> dict[str, Any]:
+    """Return the settings of the blocks, the same in GPT-2 and Image GPT."""
+    inner = hidden_width(config)
+    return {
         "vocab_size": config.vocabulary,
         "n_positions": config.context,
         "n_embd": config.width,
@@ -147,9 +157,6 @@ def _settings(config: TransformerConfig) -> dict[str, Any]:
         "scale_attn_weights": True,
         "scale_attn_by_inverse_layer_idx": False,
         "reorder_and_upcast_attn": False,
-        "tie_word_embeddings": config.tied,
-        **summary_settings(config.head),
-        **label_settings(config.head),
     }
 
 
@@ -177,33 +184,34 @@ def links(config: TransformerConfig) -> list[Link]:
     return [
         same("embedding.tokens.weight", "transformer.wte.weight"),
         same("embedding.positions.weight", "transformer.wpe.weight"),
-        *(link for layer in range(config.depth) for link in block_links(layer)),
-        same("final_norm.weight", "transformer.ln_f.weight"),
-        same("final_norm.bias", "transformer.ln_f.bias"),
+        *(link for layer in range(config.depth) for link in block_links(layer, config)),
+        *_norm("final_norm", "transformer.ln_f", config),
         *([] if config.tied else [same("output.weight", "lm_head.weight")]),
         *head_links(config.head),
     ]
 
 
-def block_links(layer: int) -> list[Link]:
-    """Return the names of one block's weights, the same in GPT-1 and GPT-2."""
+def block_links(layer: int, config: TransformerConfig) -> list[Link]:
+    """Return the names of one block's weights, the same in GPT-1, GPT-2 and Image GPT."""
     ours, theirs = f"blocks.{layer}", f"transformer.h.{layer}"
     return [
-        *_norm(f"{ours}.attention_norm", f"{theirs}.ln_1"),
-        *_linear(f"{ours}.attention.input", f"{theirs}.attn.c_attn"),
-        *_linear(f"{ours}.attention.output", f"{theirs}.attn.c_proj"),
-        *_norm(f"{ours}.feedforward_norm", f"{theirs}.ln_2"),
-        *_linear(f"{ours}.feedforward.input", f"{theirs}.mlp.c_fc"),
-        *_linear(f"{ours}.feedforward.output", f"{theirs}.mlp.c_proj"),
+        *_norm(f"{ours}.attention_norm", f"{theirs}.ln_1", config),
+        *_linear(f"{ours}.attention.input", f"{theirs}.attn.c_attn", config),
+        *_linear(f"{ours}.attention.output", f"{theirs}.attn.c_proj", config),
+        *_norm(f"{ours}.feedforward_norm", f"{theirs}.ln_2", config),
+        *_linear(f"{ours}.feedforward.input", f"{theirs}.mlp.c_fc", config),
+        *_linear(f"{ours}.feedforward.output", f"{theirs}.mlp.c_proj", config),
     ]
 
 
-def _norm(ours: str, theirs: str) -> list[Link]:
-    return [same(f"{ours}.weight", f"{theirs}.weight"), same(f"{ours}.bias", f"{theirs}.bias")]
+def _norm(ours: str, theirs: str, config: TransformerConfig) -> list[Link]:
+    bias = isinstance(config.norm, LayerNorm) and config.norm.bias
+    return [same(f"{ours}.{part}", f"{theirs}.{part}") for part in ("weight", "bias")[: 1 + bias]]
 
 
-def _linear(ours: str, theirs: str) -> list[Link]:
-    return [transposed(f"{ours}.weight", f"{theirs}.weight"), same(f"{ours}.bias", f"{theirs}.bias")]
+def _linear(ours: str, theirs: str, config: TransformerConfig) -> list[Link]:
+    weight = transposed(f"{ours}.weight", f"{theirs}.weight")
+    return [weight, same(f"{ours}.bias", f"{theirs}.bias")] if config.bias else [weight]
 
 
 def head_links(head: Head | None) -> list[Link]:

@@ -32,7 +32,7 @@ TEXT_LIMIT = 16 << 20
 CONFIG, MANIFEST, WEIGHTS, TORCH_WEIGHTS = "config.json", "manifest.json", "model.safetensors", "pytorch_model.bin"
 VOCABULARY = (
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json",
-    "merges.txt", "vocab.txt", "encoder.json", "vocab.bpe",
+    "merges.txt", "vocab.txt", "encoder.json", "vocab.bpe", "preprocessor_config.json",
 )  # fmt: skip
 _PART = r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}"
 

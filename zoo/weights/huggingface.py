@@ -16,8 +16,9 @@ from zoo.tokenizers.base import Tokenizer
 from zoo.tokenizers.none import NoTokenizer
 from zoo.transformer.block import PostNorm
 from zoo.transformer.config import TransformerConfig
+from zoo.transformer.norm import RMSNorm
 from zoo.transformer.patterns import Dense
-from zoo.weights import bert, gpt1, gpt2, gpt3, vocabulary
+from zoo.weights import bert, gpt1, gpt2, gpt3, image_gpt, vocabulary
 from zoo.weights.family import CONFIG, Family
 from zoo.weights.files import files_below, make_writable, read_json, remove, sync_folder, write_file
 from zoo.weights.folder import dump_yaml, read_yaml
@@ -26,7 +27,8 @@ from zoo.weights.opened import Opened
 from zoo.weights.tensors import SafetensorsSource, TensorSource, write_tensors
 
 FAMILIES: dict[str, Family] = {
-    family.model_type: family for family in (gpt1.FAMILY, gpt2.FAMILY, gpt3.FAMILY, bert.FAMILY)
+    family.model_type: family
+    for family in (gpt1.FAMILY, gpt2.FAMILY, gpt3.FAMILY, bert.FAMILY, image_gpt.FAMILY, image_gpt.BERT_FAMILY)
 }
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -59,14 +61,14 @@ def assemble(family: Family, settings: Mapping[str, Any], weights: TensorSource,
     """Return settings and weights under a family's names as one model, with the tokenizer and card in ``folder``."""
     where = folder / CONFIG
     copies = family.copies if settings.get("tie_word_embeddings", True) else {}
-    source = Renamed(weights, family.normal_name, copies)
+    source = family.needed(Renamed(weights, family.normal_name, copies))
     try:
         config = family.config(settings, source.names())
     except ZooError as error:
         raise ZooError(f"{folder}: {error}") from None
-    tokenizer = vocabulary.read(folder)
+    tokenizer = family.tokenizer(folder, config)
     if tokenizer is not None:
-        vocabulary.fits(tokenizer, config.vocabulary, folder)
+        vocabulary.fits(tokenizer, config, folder)
 
     def finish(network: AnyNetwork) -> None:
         family.finish(network, settings)
@@ -75,20 +77,31 @@ def assemble(family: Family, settings: Mapping[str, Any], weights: TensorSource,
         where=str(where),
         config=config,
         source=source,
-        tokenizer=tokenizer or _ids_only(settings, config.vocabulary),
-        card={"name": folder.resolve().name, "modality": "text", "source": f"Hugging Face {family.model_type} layout"}
+        tokenizer=tokenizer or _ids_only(family, settings, config.vocabulary),
+        card={
+            "name": folder.resolve().name,
+            "modality": family.modality,
+            "source": f"Hugging Face {family.model_type} layout",
+        }
         | read_yaml(folder / CARD),
         links=family.links(config),
         finish=finish,
     )
 
 
-def _ids_only(settings: Mapping[str, Any], vocabulary_size: int) -> NoTokenizer:
+def _ids_only(family: Family, settings: Mapping[str, Any], vocabulary_size: int) -> NoTokenizer:
+    if family.modality != "text":  # a sample's length ends it; what old folders state are GPT-2's ids
+        return NoTokenizer(vocabulary_size, modality=family.modality)
     stated = {}
     for key in ("eos_token_id", "pad_token_id"):
         value = settings.get(key)
         stated[key] = value if type(value) is int and 0 <= value < vocabulary_size else None
     return NoTokenizer(vocabulary_size, end_id=stated["eos_token_id"], pad_id=stated["pad_token_id"])
+
+
+def has_weights(folder: Path) -> bool:
+    """Return whether a folder has weights as transformers writes them."""
+    return any((folder / name).is_file() for name in (WEIGHTS, INDEX, LEGACY))
 
 
 def _weights(folder: Path) -> TensorSource:
@@ -138,6 +151,8 @@ def family_of(config: NetworkConfig) -> Family:
         raise ZooError("Hugging Face's layouts have no recurrent network; save this model in zoo's own format")
     if config.embedding_norm:
         return bert.FAMILY
+    if isinstance(config.norm, RMSNorm):
+        return image_gpt.FAMILY if config.causal else image_gpt.BERT_FAMILY
     if isinstance(config.block, PostNorm):
         return gpt1.FAMILY
     return gpt2.FAMILY if all(pattern == Dense() for pattern in config.patterns) else gpt3.FAMILY
@@ -178,7 +193,8 @@ def write(
     remove(stage)
     try:
         stage.mkdir()
-        _write_weights(stage, dict(written(network, family.links(network.config))), shard_bytes)
+        tensors = {**dict(written(network, family.links(network.config))), **dict(family.besides(network))}
+        _write_weights(stage, tensors, shard_bytes)
         if not isinstance(tokenizer, NoTokenizer):
             vocabulary.write(stage, tokenizer, context=network.context)
         if network.causal:

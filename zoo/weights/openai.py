@@ -1,4 +1,4 @@
-"""Writing GPT-1 and GPT-2 as OpenAI released them, for programs that read those files."""
+"""Writing GPT-1, GPT-2 and Image GPT as OpenAI released them, for programs that read those files."""
 
 from __future__ import annotations
 
@@ -16,13 +16,18 @@ from torch import Tensor
 from zoo.architecture import AnyNetwork, NetworkConfig
 from zoo.errors import ZooError
 from zoo.tokenizers.base import Tokenizer
+from zoo.tokenizers.image import palette
+from zoo.tokenizers.image.pixel_clusters import PixelClustersTokenizer
 from zoo.tokenizers.none import NoTokenizer
 from zoo.transformer.block import PostNorm
 from zoo.transformer.config import TransformerConfig
+from zoo.transformer.norm import RMSNorm
+from zoo.weights import image_gpt, image_variables
 from zoo.weights.family import differences
 from zoo.weights.files import copy_file, write_file
 from zoo.weights.links import written
-from zoo.weights.original import GPT1, GPT2, HPARAMS, HPARAMS_OF, SHAPES, SHARDS, VARIABLES, Layout, gpt1_names
+from zoo.weights.original import GPT1, GPT2, HPARAMS, HPARAMS_OF, IMAGE_GPT, SHAPES, SHARDS, VARIABLES, Layout
+from zoo.weights.original_names import gpt1_names
 
 FILES = {
     "gpt1": (("vocab.json", "encoder_bpe_40000.json"), ("merges.txt", "vocab_40000.bpe")),
@@ -40,14 +45,28 @@ def layout_of(config: NetworkConfig, tokenizer: Tokenizer[Any]) -> Layout:
     """
     if not isinstance(config, TransformerConfig) or config.embedding_norm:
         raise ZooError("OpenAI released no files for this architecture; use to=zoo or to=huggingface")
-    layout = GPT1 if isinstance(config.block, PostNorm) else GPT2
-    said = layout.family.config(_settings(config), ())
+    layout = _nearest(config)
+    said = layout.config(_settings(layout, config), ())
     if different := differences(config, said):
         raise ZooError(f"OpenAI's files cannot express {', '.join(different)}; use to=zoo or to=huggingface")
     kind = tokenizer.spec.type
-    if not isinstance(tokenizer, NoTokenizer) and (kind not in FILES or (kind == "gpt1") != (layout is GPT1)):
+    if not isinstance(tokenizer, NoTokenizer) and not _holds(layout, tokenizer):
         raise ZooError(f"OpenAI's files have no place for the tokenizer '{kind}'; use to=zoo")
+    if kind == "pixel_clusters" and tokenizer.spec.shape != image_gpt.square(config.context):
+        raise ZooError(f"OpenAI's files tell a grid by the context {config.context} alone; use to=zoo")
     return layout
+
+
+def _nearest(config: TransformerConfig) -> Layout:
+    if isinstance(config.norm, RMSNorm):
+        return IMAGE_GPT
+    return GPT1 if isinstance(config.block, PostNorm) else GPT2
+
+
+def _holds(layout: Layout, tokenizer: Tokenizer[Any]) -> bool:
+    """Return whether a layout has files for a tokenizer's vocabulary."""
+    kinds = {"gpt1": GPT1, "gpt2": GPT2, "bpe": GPT2, "pixel_clusters": IMAGE_GPT}
+    return kinds.get(tokenizer.spec.type) is layout
 
 
 def write(folder: Path, network: AnyNetwork, tokenizer: Tokenizer[Any]) -> None:
@@ -58,25 +77,40 @@ def write(folder: Path, network: AnyNetwork, tokenizer: Tokenizer[Any]) -> None:
     """
     layout = layout_of(network.config, tokenizer)
     assert isinstance(network.config, TransformerConfig)
-    settings = _settings(network.config)
     tensors = dict(written(network, layout.links(network.config)))
     if layout is GPT1:
         names = gpt1_names(network.config.depth)
         write_flat(folder, [tensors[name] for name in names])
-        hparams: dict[str, Any] = {"n_head": network.config.heads}
+        _write_json(folder / HPARAMS, {"n_head": network.config.heads})
     else:
         write_variables(folder / VARIABLES, tensors)
-        hparams = {theirs: settings[name] for theirs, name in HPARAMS_OF.items()}
-    write_file(folder / HPARAMS, [json.dumps(hparams).encode()])
-    if not isinstance(tokenizer, NoTokenizer):
+    if layout is GPT2:
+        settings = _settings(layout, network.config)
+        _write_json(folder / HPARAMS, {theirs: settings[name] for theirs, name in HPARAMS_OF.items()})
+    if isinstance(tokenizer, PixelClustersTokenizer):
+        _write_palette(folder / palette.OPENAI, tokenizer.colours)
+    elif not isinstance(tokenizer, NoTokenizer):
         with tempfile.TemporaryDirectory(dir=folder) as saved:
             tokenizer.save(saved)
             for ours, theirs in FILES[tokenizer.spec.type]:
                 copy_file(Path(saved) / ours, folder / theirs)
 
 
-def _settings(config: TransformerConfig) -> dict[str, Any]:
+def _write_json(path: Path, value: Mapping[str, Any]) -> None:
+    write_file(path, [json.dumps(value).encode()])
+
+
+def _write_palette(path: Path, colours: palette.Colours) -> None:
+    """Write colours as OpenAI does, in 32 bits, or in 64 where these are needed for the same ids."""
+    short = colours.astype("<f4")
+    with path.open("wb") as file:
+        np.lib.format.write_array(file, short if (short == colours).all() else colours, allow_pickle=False)
+
+
+def _settings(layout: Layout, config: TransformerConfig) -> dict[str, Any]:
     """Return what the files say of a network; all else has the value that OpenAI's programs know."""
+    if layout is IMAGE_GPT:
+        return image_variables.settings_of(config)
     return {
         "vocab_size": config.vocabulary,
         "n_positions": config.context,

@@ -1,13 +1,15 @@
-"""Models in the files that their authors released: GPT-1's ``.npy`` shards, GPT-2's and BERT's TensorFlow variables.
+"""Models in the files that their authors released: GPT-1's ``.npy`` shards, TensorFlow's variables of the others.
 
-Each tensor is one that Hugging Face's layout has too, under another name and often with an axis of 1 in front or turned
-round. So a layout here is: which files there are, what settings they mean, and how one name becomes the other.
+In text models, each tensor is one that Hugging Face's layout has too, under another name and often with an axis of 1 in
+front or turned round. So a layout here is: which files there are, what settings they mean, and how one name becomes the
+other. Image GPT's variables are cut in other ways: see ``zoo.weights.image_variables``.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,16 +18,17 @@ from torch import Tensor
 
 from zoo.errors import ZooError
 from zoo.settings import build
-from zoo.tokenizers.base import Tokenizer
+from zoo.tokenizers.base import Modality, Tokenizer
 from zoo.tokenizers.none import NoTokenizer
 from zoo.transformer.config import TransformerConfig
-from zoo.weights import bert, gpt1, gpt2, vocabulary
+from zoo.weights import bert, gpt1, gpt2, image_gpt, image_variables, vocabulary
 from zoo.weights.arrays import FlatSource, NpzSource
-from zoo.weights.family import Family
+from zoo.weights.family import CONFIG, Family
 from zoo.weights.files import parse_json, read_json, read_text
 from zoo.weights.folder import read_yaml
 from zoo.weights.links import Link, Renamed
 from zoo.weights.opened import Opened
+from zoo.weights.original_names import Original, bert_original, gpt1_names, gpt1_original, gpt2_original
 from zoo.weights.tensorflow import TensorflowSource
 from zoo.weights.tensors import TensorSource
 
@@ -36,9 +39,7 @@ CARD, HPARAMS, SHAPES, VARIABLES, BERT_CONFIG = (
 SHARDS = 10
 """Files that GPT-1's numbers are cut into."""
 GPT1_HEADS = 12
-
-Original = Callable[[str], tuple[str, Callable[[Tensor], Tensor]]]
-"""Hugging Face's name of a tensor -> its original name, and a view of it in its original shape."""
+MOST_TENSORS = 10_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,22 +47,49 @@ class Layout:
     """One way in which authors have released a model.
 
     Attributes:
-        marks: files that a folder in this layout has, all of them.
-        family: Hugging Face's, whose names are translated.
-        original: the translation.
-        open: folder -> settings as in the family's ``config.json``, and the tensors.
+        marks: patterns of files that a folder in this layout has, all of them.
+        model_type: Hugging Face's, for the card.
+        config: settings as in Hugging Face's ``config.json``, original names -> network.
+        links: network -> original names of its weights.
+        open: folder -> settings, and the tensors.
         tokenizer: of a folder, None if it has no vocabulary.
+        modality: what ids stand for.
     """
 
     marks: tuple[str, ...]
-    family: Family
-    original: Original
+    model_type: str
+    config: Callable[[Mapping[str, Any], Collection[str]], TransformerConfig]
+    links: Callable[[TransformerConfig], list[Link]]
     open: Callable[[Path], tuple[dict[str, Any], TensorSource]]
-    tokenizer: Callable[[Path], Tokenizer[Any] | None]
+    tokenizer: Callable[[Path, TransformerConfig], Tokenizer[Any] | None]
+    modality: Modality = "text"
 
-    def links(self, config: TransformerConfig) -> list[Link]:
-        """Return the original names of a network's weights."""
-        return [_relinked(link, self.original) for link in self.family.links(config)]
+
+def renamed(
+    family: Family,
+    original: Original,
+    *,
+    marks: tuple[str, ...],
+    open: Callable[[Path], tuple[dict[str, Any], TensorSource]],
+    tokenizer: Callable[[Path], Tokenizer[Any] | None],
+) -> Layout:
+    """Return the layout in which a family's tensors have other names, one for one."""
+
+    def config(settings: Mapping[str, Any], there: Collection[str]) -> TransformerConfig:
+        # Which parts a network has (a pooler, an output transform) shows in the names of its tensors.
+        most = family.config(settings, _ALL_PARTS)
+        parts = [name for link in family.links(most) for name in link.theirs if original(name)[0] in there]
+        return family.config(settings, parts)
+
+    return Layout(
+        marks=marks,
+        model_type=family.model_type,
+        config=config,
+        links=lambda config: [_relinked(link, original) for link in family.links(config)],
+        open=open,
+        tokenizer=lambda folder, config: tokenizer(folder),
+        modality=family.modality,
+    )
 
 
 def find(path: Path) -> tuple[Layout, Path] | None:
@@ -70,7 +98,7 @@ def find(path: Path) -> tuple[Layout, Path] | None:
     if not path.is_dir() and not re.search(r"\.(npy|npz|index|json|meta|data-[\d-]+-of-[\d]+)$", path.name):
         return None
     for layout in LAYOUTS:
-        if all((folder / name).is_file() for name in layout.marks):
+        if all(any(folder.glob(name)) for name in layout.marks):
             return layout, folder
     return None
 
@@ -82,28 +110,22 @@ def read(layout: Layout, folder: Path) -> Opened:
         ZooError: files that are missing, broken, or do not fit each other.
     """
     settings, source = layout.open(folder)
-    there = set(source.names())
     try:
-        # Which parts a network has (a pooler, an output transform) shows in the names of its tensors.
-        most = layout.family.config(settings, _ALL_PARTS)
-        parts = [
-            name for link in layout.family.links(most) for name in link.theirs if layout.original(name)[0] in there
-        ]
-        config = layout.family.config(settings, parts)
+        config = layout.config(settings, set(source.names()))
     except ZooError as error:
         raise ZooError(f"{folder}: {error}") from None
-    tokenizer = layout.tokenizer(folder)
+    tokenizer = layout.tokenizer(folder, config)
     if tokenizer is not None:
-        vocabulary.fits(tokenizer, config.vocabulary, folder)
+        vocabulary.fits(tokenizer, config, folder)
     return Opened(
         where=str(folder / layout.marks[0]),
         config=config,
         source=source,
-        tokenizer=tokenizer or NoTokenizer(config.vocabulary),
+        tokenizer=tokenizer or NoTokenizer(config.vocabulary, modality=layout.modality),
         card={
             "name": folder.resolve().name,
-            "modality": "text",
-            "source": f"{layout.family.model_type}, the authors' own files",
+            "modality": layout.modality,
+            "source": f"{layout.model_type}, the authors' own files",
         }
         | read_yaml(folder / CARD),
         links=layout.links(config),
@@ -127,44 +149,6 @@ def _relinked(link: Link, original: Original) -> Link:
     return Link(ours=link.ours, theirs=tuple(name for name, _ in translated), views=views)
 
 
-def _same(view: Tensor) -> Tensor:
-    return view
-
-
-def _one_more(view: Tensor) -> Tensor:
-    """(in, out) -> (1, in, out): both were convolutions of width 1."""
-    return view[None]
-
-
-def _gpt1_original(name: str) -> tuple[str, Callable[[Tensor], Tensor]]:
-    """GPT-1's files have no names, only an order: Hugging Face's names stand for themselves."""
-    return name, _one_more if re.search(r"c_(attn|proj|fc)\.weight$", name) else _same
-
-
-def _gpt2_original(name: str) -> tuple[str, Callable[[Tensor], Tensor]]:
-    """``transformer.h.0.attn.c_attn.weight`` is ``model/h0/attn/c_attn/w``."""
-    path, _, last = name.removeprefix("transformer.").rpartition(".")
-    path = re.sub(r"^h\.(\d+)\.", r"h\1/", path).replace(".", "/")
-    if path in ("wte", "wpe"):
-        return f"model/{path}", _same
-    if "ln_" in path:
-        return f"model/{path}/{'g' if last == 'weight' else 'b'}", _same
-    return f"model/{path}/{last[0]}", _one_more if last == "weight" else _same
-
-
-def _bert_original(name: str) -> tuple[str, Callable[[Tensor], Tensor]]:
-    """``bert.encoder.layer.0.output.dense.weight`` is ``bert/encoder/layer_0/output/dense/kernel``, turned round."""
-    path, _, last = name.rpartition(".")
-    path = re.sub(r"\.layer\.(\d+)\.", r".layer_\1.", path).replace(".", "/")
-    if path.endswith("_embeddings"):
-        return path, _same
-    if path.endswith("LayerNorm"):
-        return f"{path}/{'gamma' if last == 'weight' else 'beta'}", _same
-    if path in ("cls/predictions", "cls/seq_relationship"):
-        return f"{path}/output_{'weights' if last == 'weight' else 'bias'}", _same
-    return (f"{path}/kernel", Tensor.t) if last == "weight" else (f"{path}/bias", _same)
-
-
 @dataclass(frozen=True, kw_only=True)
 class _Gpt2Hparams:
     n_vocab: int
@@ -184,17 +168,6 @@ def _hparams(kind: type[T], path: Path) -> T:
     stated = read_json(path)
     known = [name for name in kind.__annotations__ if name in stated]
     return build(kind, {name: stated[name] for name in known}, str(path))
-
-
-def gpt1_names(depth: int) -> list[str]:
-    """Return Hugging Face's names of GPT-1's tensors in the order of its files."""
-    block = [
-        f"{part}.{last}"
-        for part in ("attn.c_attn", "attn.c_proj", "ln_1", "mlp.c_fc", "mlp.c_proj", "ln_2")
-        for last in ("weight", "bias")
-    ]
-    tables = ["transformer.positions_embed.weight", "transformer.tokens_embed.weight"]
-    return tables + [f"transformer.h.{layer}.{name}" for layer in range(depth) for name in block]
 
 
 def _open_gpt1(folder: Path) -> tuple[dict[str, Any], TensorSource]:
@@ -220,13 +193,13 @@ def _open_gpt1(folder: Path) -> tuple[dict[str, Any], TensorSource]:
 def _shapes(path: Path) -> list[tuple[int, ...]]:
     """Return the list of shapes in a JSON file."""
     shapes = parse_json(path)
-    sound = isinstance(shapes, list) and all(
+    sound = isinstance(shapes, list) and len(shapes) <= MOST_TENSORS
+    if not sound or not all(
         isinstance(shape, list)
         and len(shape) <= 16
         and all(type(size) is int and 0 <= size < 1 << 40 for size in shape)
         for shape in shapes
-    )
-    if not sound or len(shapes) > 100_000:
+    ):
         raise ZooError(f"{path} is no list of shapes; get the folder again")
     return [tuple(shape) for shape in shapes]
 
@@ -240,8 +213,25 @@ def _open_gpt2(folder: Path) -> tuple[dict[str, Any], TensorSource]:
         "n_layer": stated.n_layer,
         "n_head": stated.n_head,
     }
+    return settings, _variables(folder)
+
+
+def _open_image_gpt(folder: Path) -> tuple[dict[str, Any], TensorSource]:
+    """Open variables alone; a ``config.json`` beside them may name another activation or eps, not other sizes."""
+    source = _variables(folder)
+    found = image_variables.settings(source)
+    stated = read_json(folder / CONFIG) if (folder / CONFIG).is_file() else {}
+    for key in ("n_positions", "n_embd", "n_layer", "n_head"):
+        if stated.get(key, found[key]) != found[key]:
+            raise ZooError(f"{folder / CONFIG}: {key} {str(stated[key])[:20]} is {found[key]} in the variables")
+    kept = ("activation_function", "layer_norm_epsilon", "resid_pdrop")
+    return found | {key: stated[key] for key in kept if key in stated}, source
+
+
+def _variables(folder: Path) -> TensorSource:
+    """Return the variables in one ``.npz``, else in TensorFlow's own files."""
     npz = folder / VARIABLES
-    return settings, _without_optimizer(NpzSource(npz) if npz.is_file() else TensorflowSource(_index(folder)))
+    return _without_optimizer(NpzSource(npz) if npz.is_file() else TensorflowSource(_index(folder)))
 
 
 def _open_bert(folder: Path) -> tuple[dict[str, Any], TensorSource]:
@@ -289,11 +279,31 @@ def _pieces(folder: Path) -> Tokenizer[Any] | None:
     return WordpieceTokenizer.load(folder, lowercase=not any(word != word.lower() for word in words))
 
 
-GPT1 = Layout(marks=(SHAPES,), family=gpt1.FAMILY, original=_gpt1_original, open=_open_gpt1, tokenizer=_bpe)
-GPT2 = Layout(marks=(HPARAMS,), family=gpt2.FAMILY, original=_gpt2_original, open=_open_gpt2, tokenizer=_bpe)
-BERT = Layout(marks=(BERT_CONFIG,), family=bert.FAMILY, original=_bert_original, open=_open_bert, tokenizer=_pieces)
-LAYOUTS: Sequence[Layout] = (GPT1, GPT2, BERT)
-"""In the order in which a folder's files are compared: GPT-1's has ``hparams.json`` too."""
+def _palette(folder: Path, config: TransformerConfig) -> Tokenizer[Any] | None:
+    """Return the tokenizer of OpenAI's palette, whose grid is the square that fills the context, or of another's."""
+    from zoo.tokenizers.image import palette
+    from zoo.tokenizers.image.pixel_clusters import PixelClustersTokenizer
+
+    size = image_gpt.square(config.context)
+    if (folder / palette.OPENAI).is_file() and size is not None:
+        return PixelClustersTokenizer.load(folder / palette.OPENAI, size=size)
+    return image_gpt.tokenizer(folder, config)
+
+
+GPT1 = renamed(gpt1.FAMILY, gpt1_original, marks=(SHAPES,), open=_open_gpt1, tokenizer=_bpe)
+GPT2 = renamed(gpt2.FAMILY, gpt2_original, marks=(HPARAMS,), open=_open_gpt2, tokenizer=_bpe)
+BERT = renamed(bert.FAMILY, bert_original, marks=(BERT_CONFIG,), open=_open_bert, tokenizer=_pieces)
+IMAGE_GPT = Layout(
+    marks=(VARIABLES,),
+    model_type=image_gpt.MODEL_TYPE,
+    config=image_variables.config,
+    links=image_variables.links,
+    open=_open_image_gpt,
+    tokenizer=_palette,
+    modality="image",
+)
+LAYOUTS: Sequence[Layout] = (GPT1, GPT2, BERT, IMAGE_GPT, dataclasses.replace(IMAGE_GPT, marks=("*.index",)))
+"""In the order in which a folder's files are compared: GPT-1's has ``hparams.json`` too, Image GPT's no settings."""
 
 HPARAMS_OF: Mapping[str, str] = {
     "n_vocab": "vocab_size", "n_ctx": "n_positions", "n_embd": "n_embd", "n_head": "n_head", "n_layer": "n_layer",

@@ -12,12 +12,15 @@ from typing import Any
 
 from zoo.errors import ZooError
 from zoo.tokenizers.base import Tokenizer
+from zoo.tokenizers.image import palette
+from zoo.tokenizers.image.pixel_clusters import PixelClustersTokenizer
 from zoo.tokenizers.registry import load
 from zoo.tokenizers.text.bpe import END, BpeTokenizer, Gpt2Tokenizer
 from zoo.tokenizers.text.gpt1 import SUFFIX, Gpt1Tokenizer
 from zoo.tokenizers.text.merges import FILES
 from zoo.tokenizers.text.wordpiece import FILE as PIECES
 from zoo.tokenizers.text.wordpiece import WordpieceTokenizer
+from zoo.transformer.config import TransformerConfig
 from zoo.weights.files import read_json, write_file
 
 CONFIG = "tokenizer_config.json"
@@ -121,6 +124,8 @@ def _files(tokenizer: Tokenizer[Any], context: int) -> dict[str, str] | None:
     if isinstance(tokenizer, WordpieceTokenizer):
         settings = {"tokenizer_class": "BertTokenizer", "do_lower_case": tokenizer.lowercase}
         return {PIECES: tokenizer.files[PIECES]} | _config(settings, context)
+    if isinstance(tokenizer, PixelClustersTokenizer) and tokenizer.channels == 3:  # their processor knows colours only
+        return {palette.HUGGING_FACE: palette.text(tokenizer.colours, (tokenizer.rows, tokenizer.columns))}
     return None
 
 
@@ -128,15 +133,18 @@ def _config(settings: Mapping[str, Any], context: int) -> dict[str, str]:
     return {CONFIG: json.dumps({**settings, "model_max_length": context}, indent=1) + "\n"}
 
 
-def fits(tokenizer: Tokenizer[Any], vocabulary: int, where: Path) -> None:
-    """Refuse a tokenizer that is not that of a network with ``vocabulary`` ids; some are padded to a round number.
+def fits(tokenizer: Tokenizer[Any], network: TransformerConfig, where: Path) -> None:
+    """Refuse a tokenizer that is not that of a network; vocabularies of text are sometimes padded to a round number.
 
     Raises:
-        ZooError: more ids than the network reads, or fewer than nine tenths of them.
+        ZooError: more ids than the network has, fewer than nine tenths of them, or other pixels than it predicts.
     """
-    count = tokenizer.spec.vocabulary_size
-    if not 0.9 * vocabulary <= count <= vocabulary:
+    spec = tokenizer.spec
+    text = spec.modality == "text"
+    count = spec.vocabulary_size if text else spec.output_vocabulary
+    known = network.vocabulary if text else network.output_vocabulary or network.vocabulary
+    if not (0.9 * known if text else known) <= count <= known:
         raise ZooError(
-            f"{where}: the tokenizer '{tokenizer.spec.type}' makes {count} ids, the network reads {vocabulary}; "
-            "use the tokenizer that the network was trained with"
+            f"{where}: the tokenizer '{spec.type}' makes {count} ids, the network {'reads' if text else 'predicts'} "
+            f"{known}; use the tokenizer that the network was trained with"
         )
