@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from tests.data.masks import CLASS, FIRST, MASK, PAD, SEPARATOR, STOP, Places
 from zoo.data.base import IGNORED, Batch
-from zoo.data.masked import Masked, MaskedData, Rows
+from zoo.data.gaps import Rows
+from zoo.data.masked import Masked, MaskedData
 from zoo.data.stream import Stream
 from zoo.errors import ZooError
 from zoo.settings import build

@@ -15,7 +15,8 @@ from tests.data.masks import FIRST, Places
 from tests.data.test_masked import stream
 from tests.train import small
 from zoo.data.base import IGNORED, Batch
-from zoo.data.masked import MaskedData, Rows
+from zoo.data.gaps import Rows
+from zoo.data.masked import MaskedData
 from zoo.errors import ZooError
 from zoo.evaluate.language_model import evaluate
 from zoo.network import Conditioning

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from zoo.data.base import IGNORED, Batch, Corpus, TokenData, refuse_encoder
+from zoo.data.gaps import NEXT, OTHER, Example, Row, Rows
 from zoo.data.seeded import generator
 from zoo.data.sentences import Sentences
 from zoo.data.sources import Manifest, Source
@@ -22,12 +23,8 @@ from zoo.download import Progress
 from zoo.errors import ZooError
 from zoo.network import Conditioning, Network
 from zoo.tokenizers.base import Modality, Tokenizer
-from zoo.tokenizers.masked import MaskedTokenizer, masked
+from zoo.tokenizers.masked import masked
 
-MASK, RANDOM = 0.8, 0.1
-"""Shares of the chosen ids that are replaced by [MASK], and by a random id; the rest stays as it is."""
-NEXT, OTHER = 0, 1
-"""Labels: B follows A, or comes from elsewhere."""
 HELD_OUT_SEED = 0
 """Of the held-out examples, which are the same in every run."""
 SHORTEST = 8
@@ -147,8 +144,8 @@ class MaskedData(TokenData):
                 raise ZooError(f"{title}: its {name} part has {len(ids)} tokens, at least 2 are needed; give more text")
         self._sentences = self._find(self._train)
         self._first = self._sentences.followed if next_sentence else np.arange(len(self._sentences))
-        self._examples = self._held_out_examples(self._find(self._held_out))
-        for name, found in (("training", self._first), ("held-out", self._examples)):
+        self._spans, self._labels = self._held_out_spans(self._find(self._held_out))
+        for name, found in (("training", self._first), ("held-out", self._spans)):
             if not len(found):
                 raise ZooError(
                     f"{title}: no document of its {name} part has two sentences; give longer texts, or say "
@@ -165,10 +162,8 @@ class MaskedData(TokenData):
 
         A and B are whole sentences of up to half a row; for half of the rows, the Bs change places among them.
         """
-        for first in range(0, len(self._examples), size):
-            chosen = range(first, min(first + size, len(self._examples)))
-            # A generator for each row: the gaps do not depend on the number of rows in a batch.
-            yield self._batch([self._rows.make(self._examples[row], generator(HELD_OUT_SEED, row)) for row in chosen])
+        for first in range(0, len(self._spans), size):
+            yield self._batch([self._held_out_row(row) for row in range(first, min(first + size, len(self._spans)))])
 
     def metrics(self, nats: float, tokens: int) -> dict[str, Any]:
         """Return nothing: the loss is of the gaps alone, and says nothing of a whole text's bits."""
@@ -210,23 +205,27 @@ class MaskedData(TokenData):
             part = ids[cut:stop]
         return Example(begin=begin, parts=(ids[begin:cut], part), label=label)
 
-    def _held_out_examples(self, sentences: Sentences) -> list[Example]:
-        ids = self._held_out
+    def _held_out_spans(self, sentences: Sentences) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Return where the parts of every held-out row begin and end, (rows, parts, 2), and its label, (rows,)."""
+        documents = sentences.stretches(self._longest)
         if not self._pairs:
-            found = [stretch for document in sentences.stretches(self._longest) for stretch in document]
-            return [Example(begin=begin, parts=(ids[begin:end],)) for begin, end in found]
-        halves = [half for document in sentences.stretches(self._longest) for half in _even(document)]
-        firsts, seconds = halves[::2], halves[1::2]
-        order = generator(HELD_OUT_SEED, len(firsts)).permutation(len(firsts))[: len(firsts) // 2]
-        moved = dict(zip(order.tolist(), np.roll(order, 1).tolist(), strict=True)) if len(order) > 1 else {}
-        return [
-            Example(
-                begin=begin,
-                parts=(ids[begin:end], ids[slice(*seconds[moved.get(row, row)])]),
-                label=OTHER if row in moved else NEXT,
-            )
-            for row, (begin, end) in enumerate(firsts)
-        ]
+            found = [[stretch] for document in documents for stretch in document]
+            return np.array(found, dtype=np.int64).reshape(-1, 1, 2), np.zeros(len(found), dtype=np.int64)
+        halves = [half for document in documents for half in _even(document)]
+        spans = np.array(halves, dtype=np.int64).reshape(-1, 2, 2)
+        partners = np.arange(len(spans))
+        moved = generator(HELD_OUT_SEED, len(spans)).permutation(len(spans))[: len(spans) // 2]
+        if len(moved) > 1:
+            partners[moved] = np.roll(moved, 1)
+        spans[:, 1] = spans[partners, 1]
+        return spans, np.where(partners == np.arange(len(spans)), NEXT, OTHER)
+
+    def _held_out_row(self, row: int) -> Row:
+        spans = self._spans[row].tolist()
+        parts = tuple(self._held_out[begin:end] for begin, end in spans)
+        example = Example(begin=spans[0][0], parts=parts, label=int(self._labels[row]))
+        # A generator for each row: the gaps do not depend on the number of rows in a batch.
+        return self._rows.make(example, generator(HELD_OUT_SEED, row))
 
     def _batch(self, rows: Sequence[Row]) -> Batch:
         lengths = torch.tensor([len(row.ids) for row in rows])
@@ -238,69 +237,6 @@ class MaskedData(TokenData):
             conditioning=Conditioning(segments=_pad([row.segments for row in rows], 0)) if self._pairs else None,
             labels=torch.tensor([row.label for row in rows]) if self._pairs else None,
         )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Example:
-    """One or two parts of text, before anything is hidden; ``begin`` is where the first stands in the stream."""
-
-    begin: int
-    parts: tuple[Ids, ...]
-    label: int = NEXT
-
-
-@dataclass(frozen=True, kw_only=True)
-class Row:
-    """One row with its gaps; arrays are int64 (time,)."""
-
-    begin: int
-    ids: npt.NDArray[np.int64]
-    targets: npt.NDArray[np.int64]
-    segments: npt.NDArray[np.int64]
-    label: int
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Makes rows of parts.
-
-    Attributes:
-        tokenizer: knows the special ids.
-        context: longest row.
-        share: of a row's ids that are to be predicted.
-    """
-
-    tokenizer: MaskedTokenizer
-    context: int
-    share: float
-
-    def make(self, example: Example, random: np.random.Generator) -> Row:
-        """Return ``[CLS] A [SEP]`` or ``[CLS] A [SEP] B [SEP]`` with gaps."""
-        begins, separator = [self.tokenizer.class_id], [self.tokenizer.separator_id]
-        pieces = [begins, *(piece for part in example.parts for piece in (part, separator))]
-        whole = np.concatenate([np.asarray(piece, dtype=np.int64) for piece in pieces])
-        lengths = np.array([len(part) + 1 for part in example.parts])
-        text = np.ones(len(whole), dtype=bool)
-        text[0] = False
-        text[np.cumsum(lengths)] = False
-        lengths[0] += 1
-        segments = np.repeat(np.arange(len(lengths)), lengths)
-        ids, targets = self.hide(whole, np.flatnonzero(text), random)
-        return Row(begin=example.begin, ids=ids, targets=targets, segments=segments, label=example.label)
-
-    def hide(
-        self, whole: npt.NDArray[np.int64], candidates: npt.NDArray[np.int64], random: np.random.Generator
-    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """Return a copy of ``whole`` (time,) with gaps at some of the positions ``candidates``, and the targets."""
-        wanted = max(1, round(self.share * len(whole)))
-        chosen = random.permutation(candidates)[:wanted]
-        fate = random.random(len(chosen))
-        replaced = chosen[(fate >= MASK) & (fate < MASK + RANDOM)]
-        ids, targets = whole.copy(), np.full_like(whole, IGNORED)
-        ids[chosen[fate < MASK]] = self.tokenizer.mask_id
-        ids[replaced] = random.integers(self.tokenizer.spec.vocabulary_size, size=len(replaced))
-        targets[chosen] = whole[chosen]
-        return ids, targets
 
 
 def _even(stretches: list[tuple[int, int]]) -> list[tuple[int, int]]:
