@@ -41,6 +41,8 @@ def test_the_stated_parameters_are_the_real_ones(name: str, size: str | None) ->
     with torch.device("meta"):
         network = build_network(recipe.model)
     assert recipe.parameters == count_parameters(network)
+    facts = describe(name)
+    assert recipe.parameters == (facts["parameters"] if size is None else facts["sizes"][size])
 
 
 @pytest.mark.parametrize("name", names())
