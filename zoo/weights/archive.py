@@ -14,7 +14,7 @@ from pathlib import Path
 
 from zoo.errors import ZooError
 
-CATALOGUE_LIMIT = 4 << 20
+CATALOGUE_LIMIT = 1 << 20
 """Longest list of members (bytes) that is read; a model's has about 100 a tensor."""
 CHUNK = 1 << 20
 _HEADER, _END, _END64, _LOCATOR64 = b"PK\x03\x04", b"PK\x05\x06", b"PK\x06\x06", b"PK\x06\x07"

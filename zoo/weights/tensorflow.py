@@ -22,9 +22,9 @@ from zoo.weights.tensors import Place, PlacedSource
 
 MAGIC = 0xDB4775248B80FB57
 FOOTER = 48
-INDEX_LIMIT = 16 << 20
+INDEX_LIMIT = 2 << 20
 """Longest index file (bytes) that is read; GPT-2's have some 30 kB."""
-MOST_TENSORS = 100_000
+MOST_TENSORS = 10_000
 LONGEST_NAME = 1024
 CHUNK = 4 << 20
 
