@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import resource
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -39,12 +40,19 @@ def tokenizer() -> BpeTokenizer:
     return BpeTokenizer.fit([CORPUS], vocabulary=300)
 
 
-@pytest.fixture
-def folder(tmp_path: Path, tokenizer: BpeTokenizer) -> Path:
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory, tokenizer: BpeTokenizer) -> Path:
     """Return a small GPT-2's folder with its tokenizer."""
     torch.manual_seed(0)
-    huggingface.write(tmp_path / "model", Transformer(PLAIN), tokenizer, card={"license": "CC0-1.0"})
-    return tmp_path / "model"
+    folder = tmp_path_factory.mktemp("made") / "model"
+    huggingface.write(folder, Transformer(PLAIN), tokenizer, card={"license": "CC0-1.0"})
+    return folder
+
+
+@pytest.fixture
+def folder(tmp_path: Path, made: Path) -> Path:
+    """Return a copy of that folder to change."""
+    return Path(shutil.copytree(made, tmp_path / "model"))
 
 
 def refused(folder: Path) -> str:
@@ -301,6 +309,14 @@ def test_a_file_that_shrinks_after_it_was_checked_is_refused(folder: Path) -> No
     path.write_bytes(path.read_bytes()[:2000])
     with pytest.raises(ZooError, match="is cut short in tensor"):
         [source.read(name) for name in source.names()]
+
+
+def test_a_legacy_file_is_read_where_there_is_no_other(folder: Path) -> None:
+    expected = zoo.load(folder, device="cpu").logits(torch.tensor([[1, 2, 3]]))
+    tensors = read_tensors(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    torch.save(tensors, folder / "pytorch_model.bin")
+    assert torch.equal(zoo.load(folder, device="cpu").logits(torch.tensor([[1, 2, 3]])), expected)
 
 
 def test_a_folder_without_weights_says_what_it_looked_for(folder: Path) -> None:
