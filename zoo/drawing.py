@@ -162,7 +162,7 @@ class Drawer:
 
     def transforms(self) -> tuple[LogitsTransform, ...]:
         """Rule out ids that neither the tokenizer can decode nor end a sample: vocabularies are often rounded up."""
-        allowed = torch.arange(self.network.output_vocabulary) < self.tokenizer.spec.vocabulary_size
+        allowed = torch.arange(self.network.output_vocabulary) < self.tokenizer.spec.output_vocabulary
         for end in self.prompts.end_ids:
             allowed[end] = True
         return () if bool(allowed.all()) else (Allow(allowed),)

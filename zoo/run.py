@@ -76,13 +76,14 @@ class Run:
             raise ZooError(
                 f"tokenizer: {tokenizer.spec.type} is for {tokenizer.spec.modality}, the data is {corpus.modality}"
             )
+        refuse_other_classes(network.config, corpus.classes)
         data = corpus.encode(tokenizer, network.context)
         data.check(network)
         return Prepared(run=self, corpus=corpus, tokenizer=tokenizer, data=data, network=network.to(device))
 
     def _afresh(self, corpus: Corpus) -> tuple[Tokenizer[Any], AnyNetwork]:
         tokenizer = self.recipe.tokenizer.fit(corpus.samples())
-        config = with_vocabulary(self.recipe.model, tokenizer)
+        config = with_vocabulary(self.recipe.model, tokenizer, corpus.classes)
         refuse_too_large(config)
         torch.manual_seed(self.seed)
         return tokenizer, build_network(config)
@@ -175,14 +176,36 @@ class Prepared:
         )
 
 
-def with_vocabulary(config: NetworkConfig, tokenizer: Tokenizer[Any]) -> NetworkConfig:
-    """Return ``config`` for the ids of ``tokenizer``: that is all a swap of tokenizers takes."""
+def with_vocabulary(config: NetworkConfig, tokenizer: Tokenizer[Any], classes: tuple[str, ...] = ()) -> NetworkConfig:
+    """Return ``config`` for the ids of ``tokenizer`` and for ``classes``: all that a swap of data or tokenizer takes.
+
+    A start id that is the tokenizer's last one is read and not predicted; a network that sees both sides of an id has
+    no use for it and does not read it either.
+    """
     spec = tokenizer.spec
-    if isinstance(config, TransformerConfig) and config.encoder is not None:
-        encoder = dataclasses.replace(config.encoder, vocabulary=spec.vocabulary_size)
-        read, predicted = spec.target_start_id + 1, spec.target_end_id + 1
-        return dataclasses.replace(config, encoder=encoder, vocabulary=read, output_vocabulary=predicted)
-    return dataclasses.replace(config, vocabulary=spec.vocabulary_size)
+    if isinstance(config, TransformerConfig):
+        config = dataclasses.replace(config, classes=classes)
+        if config.encoder is not None:
+            encoder = dataclasses.replace(config.encoder, vocabulary=spec.vocabulary_size)
+            read, predicted = spec.target_start_id + 1, spec.target_end_id + 1
+            return dataclasses.replace(config, encoder=encoder, vocabulary=read, output_vocabulary=predicted)
+    read = spec.vocabulary_size if getattr(config, "causal", True) else spec.output_vocabulary
+    fewer = None if read == spec.output_vocabulary else spec.output_vocabulary
+    return dataclasses.replace(config, vocabulary=read, output_vocabulary=fewer)
+
+
+def refuse_other_classes(config: NetworkConfig, classes: tuple[str, ...]) -> None:
+    """Refuse data that tells a network of classes which it does not have, or has in another order.
+
+    Raises:
+        ZooError: say so.
+    """
+    known: tuple[str, ...] = getattr(config, "classes", ())
+    if classes and known != classes:
+        raise ZooError(
+            f"data: its {len(classes)} classes are not those of the network, which has {len(known)}; "
+            "use data.conditional=false, or train a transformer afresh"
+        )
 
 
 def refuse_too_large(config: NetworkConfig, *, any_vocabulary: bool = False) -> None:
@@ -199,7 +222,8 @@ def refuse_too_large(config: NetworkConfig, *, any_vocabulary: bool = False) -> 
     except ZooError:
         raise ZooError("model: no tensor can be this large; lower model.width, model.depth or the vocabulary") from None
     parameters, memory = count_parameters(network), total_bytes()
-    of_ids = sum(weight.numel() for weight in network.parameters() if config.vocabulary in weight.shape)
+    ids = {config.vocabulary, config.output_vocabulary or config.vocabulary}
+    of_ids = sum(weight.numel() for weight in network.parameters() if ids & set(weight.shape))
     if memory is not None and 16 * (parameters - any_vocabulary * of_ids) > memory:
         raise ZooError(
             f"model: {parameters:,} parameters need {16 * parameters / 2**30:,.0f} GiB to train, this machine has "

@@ -140,9 +140,15 @@ def refuse_both_sides(network: Network) -> None:
 
 
 class Corpus(ABC):
-    """Raw data of one recipe, opened and split, before any tokenizer."""
+    """Raw data of one recipe, opened and split, before any tokenizer.
+
+    Attributes:
+        modality: what its samples are.
+        classes: names of the classes that a network is told beside each sample, in the order of their numbers.
+    """
 
     modality: Modality
+    classes: tuple[str, ...] = ()
 
     @abstractmethod
     def samples(self) -> Iterable[Any]:
