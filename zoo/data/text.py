@@ -174,21 +174,23 @@ class TextData(TokenData):
                 )
         self.train_tokens = len(train.ids)
         self.context = context
-        self._title, self._train, self._held_out = title, train, held_out
+        self._title, self._parts = title, (train, held_out)
+        self._train, self._held_out = train.ids, held_out
 
     def with_context(self, context: int) -> TextData:
         """Return the same ids in windows of another size."""
-        return TextData(title=self._title, train=self._train, held_out=self._held_out, context=context)
+        train, held_out = self._parts
+        return TextData(title=self._title, train=train, held_out=held_out, context=context)
 
     def share(self, index: int) -> float:
         """Return how much of both parts is the id ``index``, 0 to 1."""
-        parts = (self._train.ids, self._held_out.ids)
+        parts = [part.ids for part in self._parts]
         return sum(int((ids == index).sum()) for ids in parts) / sum(map(len, parts))
 
     def batch(self, *, step: int, size: int, seed: int) -> Batch:
         """Return ``size`` windows from anywhere in the training part, all starts equally likely."""
-        starts = generator(seed, step).integers(0, len(self._train.ids) - self.context, size=size)
-        return _windows(self._train.ids, starts, self.context)
+        starts = generator(seed, step).integers(0, len(self._train) - self.context, size=size)
+        return _windows(self._train, starts, self.context)
 
     def held_out(self, size: int) -> Iterator[Batch]:
         """Yield windows side by side: every held-out id but the first, which nothing stands before, is predicted once.
