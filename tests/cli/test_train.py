@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -113,6 +114,15 @@ def test_bad_settings_leave_nothing_behind(zoo: Zoo, text_file: Path, word: str,
     assert message in done.err
     assert done.err.count("zoo: error: ") == 1
     assert list(Path().iterdir()) == []
+
+
+def test_sizes_with_dots_and_hyphens(zoo: Zoo, text_file: Path) -> None:
+    refused = zoo("train", "text/gpt3", "size=6.7")
+    assert refused.err == "zoo: error: text/gpt3 has no size '6.7'; did you mean '6.7b'?\n"
+    refused = zoo("train", "text/gpt3", "size=6.7b", "data.path=nowhere.txt")  # too large, or without its data
+    assert re.search("6,658,404,352 parameters need 99 GiB|nowhere.txt: no such file", refused.err)
+    done = zoo("train", "text/mingpt", "size=gpt-nano", f"data.path={text_file}", "train.steps=1", "train.batch=1")
+    assert done.code == 0, done.err
 
 
 def test_an_unknown_recipe_lists_them_all(zoo: Zoo) -> None:
