@@ -48,7 +48,7 @@ def read(folder: Path) -> Tokenizer[Any] | None:
         return None
     ids = _model(whole).get("vocab") if pairs is None else read_json(folder / pairs[0])
     if isinstance(ids, Mapping) and any(isinstance(name, str) and name.endswith(SUFFIX) for name in ids):
-        _check_gpt1(folder, stated, whole)
+        _check_gpt1(folder, whole)
         return Gpt1Tokenizer.load(folder)
     _check_byte_level(folder, stated, whole)
     exact = isinstance(ids, Mapping) and len(ids) == GPT2_IDS
@@ -72,7 +72,8 @@ def _wordpiece(folder: Path, stated: Mapping[str, Any], whole: Mapping[str, Any]
     return WordpieceTokenizer.load(folder, lowercase=lowercase)
 
 
-def _check_gpt1(folder: Path, stated: Mapping[str, Any], whole: Mapping[str, Any] | None) -> None:
+def _check_gpt1(folder: Path, whole: Mapping[str, Any] | None) -> None:
+    """Refuse words that are cut in another way than GPT-1's."""
     if whole is not None and _kind(whole, "pre_tokenizer") != "BertPreTokenizer":
         raise ZooError(f"{folder / WHOLE}: only GPT-1's own way of cutting text (BertPreTokenizer) is supported")
 
