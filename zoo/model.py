@@ -24,9 +24,13 @@ from zoo.generate.settings import SamplingOptions
 from zoo.generate.text import stream_until_stop
 from zoo.prompts import prompts_of
 from zoo.tokenizers.base import TextTokenizer, Tokenizer
+from zoo.tokenizers.none import NoTokenizer
+from zoo.transformer.heads import AnyPool, Mean
 from zoo.transformer.model import Transformer
 from zoo.weights import folder as folders
 from zoo.weights.tensors import named_weights
+
+MEAN = Mean()
 
 
 class Model:
@@ -35,7 +39,7 @@ class Model:
     Attributes:
         network: on its device, in evaluation mode.
         config: the network's settings.
-        tokenizer: turns samples into ids and back.
+        tokenizer: turns samples into ids and back; a ``NoTokenizer`` where the checkpoint has none.
         modality: what ``generate`` makes: ``text``, ``image`` or ``music``.
         card: licence, data, figures: what is in card.yaml.
         recipe: the recipe that it was trained by, ``{}`` if there was none.
@@ -44,15 +48,17 @@ class Model:
     def __init__(
         self,
         network: AnyNetwork,
-        tokenizer: Tokenizer[Any],
+        tokenizer: Tokenizer[Any] | None,
         *,
         card: Mapping[str, Any] | None = None,
         recipe: Mapping[str, Any] | None = None,
     ) -> None:
+        tokenizer = NoTokenizer(network.vocabulary) if tokenizer is None else tokenizer
         spec = tokenizer.spec
-        if spec.vocabulary_size > network.vocabulary:
+        needed = spec.vocabulary_size if network.causal else spec.output_vocabulary  # no start without a direction
+        if needed > network.vocabulary:
             raise ZooError(
-                f"the tokenizer '{spec.type}' makes {spec.vocabulary_size} ids, the network reads "
+                f"the tokenizer '{spec.type}' makes {needed} ids, the network reads "
                 f"{network.vocabulary}; "
                 "use the tokenizer that the network was trained with"
             )
@@ -147,6 +153,7 @@ class Model:
         **sampling: Unpack[SamplingOptions],
     ) -> list[Drawn]:
         """Return what ``generate`` returns together with ids and seeds, always as a list."""
+        self._need_tokenizer()
         drawer = self._drawer
         prompts = prompt if isinstance(prompt, list) else [prompt]
         if not self.network.causal:
@@ -177,6 +184,7 @@ class Model:
         Raises:
             ZooError: as ``generate``; several samples; a model that makes no text.
         """
+        self._need_tokenizer()
         drawer = self._drawer
         drawer.prompts.refuse(conditions)
         if count > 1 or isinstance(prompt, list):
@@ -211,6 +219,7 @@ class Model:
         Raises:
             ZooError: no mask in the text, a text beyond the context, a model that fills no gaps.
         """
+        self._need_tokenizer()
         return Filler(self.network, self.tokenizer).fill(text, count=count, order=order)
 
     def generate_ids(
@@ -256,9 +265,10 @@ class Model:
         Args:
             ids: int64 (batch, time) or (time,), with the start id where the family has one.
             mask: like ``ids``, 0 at padding on the left or the right of a row; logits are 0 there.
-            conditions: for models that take them. ``segments``: token types like ``ids`` (BERT). Networks with an
-                encoder need ``source``: a text or a list of texts, or int64 (batch, source time), with ``source_mask``
-                like it, 0 at padding; one source alone is every row's.
+            conditions: for models that take them. ``segments``: token types like ``ids`` (BERT). ``visible``: like
+                ``ids``, 0 at pixels that are hidden (Image GPT's BERT objective). Networks with an encoder need
+                ``source``: a text or a list of texts, or int64 (batch, source time), with ``source_mask`` like it, 0 at
+                padding; one source alone is every row's.
 
         Raises:
             ZooError: ids outside the vocabulary or beyond the context, conditions that the model does not take.
@@ -297,6 +307,32 @@ class Model:
         return tuple(padded.restore(state.float()) for state in states)
 
     @torch.no_grad()
+    def features(
+        self,
+        ids: Tensor,
+        *,
+        mask: Tensor | None = None,
+        conditions: Mapping[str, Any] | None = None,
+        pool: AnyPool = MEAN,
+    ) -> tuple[Tensor, ...]:
+        """Return one vector a row and layer, float32 (batch, width) each, depth + 1 of them: what a linear probe reads.
+
+        Entry k is pooled over the real positions from what block k reads, which is its input behind its first norm
+        (Chen et al. 2020, section 3.2: their f^l); the last entry from the last hidden state.
+
+        Args:
+            ids: see ``logits``.
+            mask: see ``logits``; padding is left out.
+            conditions: see ``logits``.
+            pool: mean, first or last position: see ``zoo.transformer.heads``.
+        """
+        padded = PaddedIds(ids, mask, vocabulary=self.network.vocabulary)
+        told = prepared(self.network, self._drawer.prompts.told(padded, conditions))
+        lengths = padded.lengths.cpu()
+        states = self.network.features(padded.ids.to(self.device), lengths=lengths, conditioning=told)
+        return tuple(pool(state.float(), lengths) for state in states)
+
+    @torch.no_grad()
     def next_token_probabilities(
         self, prompt: str | None = None, count: int = 10, **sampling: Unpack[SamplingOptions]
     ) -> list[TokenProbability]:
@@ -307,6 +343,7 @@ class Model:
         Raises:
             ZooError: as ``generate``.
         """
+        self._need_tokenizer()
         drawer = self._drawer
         start = drawer.prompts.start(prompt)
         probabilities = drawer.next_probabilities(start, drawer.settings(sampling, [start], count))
@@ -327,7 +364,7 @@ class Model:
             family=settings.tag(type(self.config)),
             modality=self.modality,
             network=settings.to_mapping(self.config),
-            tokenizer=self.tokenizer,
+            tokenizer=None if isinstance(self.tokenizer, NoTokenizer) else self.tokenizer,
             recipe=self.recipe,
             card=self.card,
         )
@@ -355,6 +392,11 @@ class Model:
             "metrics": ", ".join(metrics),
         }
         return "\n".join(f"{name:<11} {value}" for name, value in rows.items() if value)
+
+    def _need_tokenizer(self) -> None:
+        """Raise ZooError before anything is drawn that nobody could decode."""
+        if isinstance(self.tokenizer, NoTokenizer):
+            self.tokenizer.refuse()
 
     def __repr__(self) -> str:
         """Return the family and size in one line."""

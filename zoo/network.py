@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -124,6 +124,11 @@ class Network(Protocol):
         self, ids: Tensor, *, lengths: Tensor | None = None, conditioning: Conditioning | None = None
     ) -> tuple[Tensor, ...]:
         """Return depth + 1 tensors (batch, time, width): the embedding, then each block, the last one normalised."""
+
+    def features(
+        self, ids: Tensor, *, lengths: Tensor | None = None, conditioning: Conditioning | None = None
+    ) -> Iterator[Tensor]:
+        """Yield depth + 1 tensors (batch, time, width): what each layer reads, then the last hidden state."""
 
     def prepare(self, conditioning: Conditioning | None) -> Conditioning | None:
         """Return ``conditioning`` with what is the same at every step computed: an encoder's memory from ``source``.

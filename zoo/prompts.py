@@ -135,13 +135,19 @@ class Continuing(Prompts):
         return None
 
     def told(self, padded: PaddedIds, conditions: Mapping[str, Any] | None) -> Conditioning | None:
-        """Return the segments (token types) of networks that have them."""
+        """Return segments (token types) of networks that have them, and what pixels a network is to see."""
         known = dict(conditions or {})
-        segments = known.pop("segments", None) if getattr(self.network.config, "segments", 0) else None
+        takes = {"segments": getattr(self.network.config, "segments", 0), "visible": not self.network.causal}
+        given = {name: known.pop(name, None) for name, taken in takes.items() if taken}
         self.refuse(known)
-        if segments is None:
-            return None
-        return Conditioning(segments=padded.rolled(segments.reshape(padded.given.shape)))
+        rows = {
+            name: padded.rolled(values.reshape(padded.given.shape))
+            for name, values in given.items()
+            if values is not None
+        }
+        if "visible" in rows:
+            rows["visible"] = rows["visible"] != 0
+        return Conditioning(**rows) if rows else None
 
     def _first_id(self) -> int:
         """Return what a sample begins after where there is no start id: a document's end, a new line, else id 0."""

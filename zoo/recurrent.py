@@ -7,6 +7,7 @@ each gate where Keras keeps one, so it has 1,854,925 parameters here and 1,853,9
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -180,6 +181,12 @@ class RecurrentNetwork(nn.Module):
     ) -> tuple[Tensor, ...]:
         """Return the embedding (batch, time, embedding_width), then every layer's outputs (batch, time, width)."""
         return tuple(self._run(ids, lengths, conditioning, None))
+
+    def features(
+        self, ids: Tensor, *, lengths: Tensor | None = None, conditioning: Conditioning | None = None
+    ) -> Iterator[Tensor]:
+        """Yield what ``hidden_states`` returns: layers read it as it is."""
+        yield from self._run(ids, lengths, conditioning, None)
 
     def prepare(self, conditioning: Conditioning | None) -> Conditioning | None:
         """Return ``conditioning`` as it is: nothing here is the same at every step."""

@@ -23,11 +23,20 @@ class Block(nn.Module):
         self.feedforward_norm = norm.build(width)
         self.feedforward = feedforward
 
+    def normalised(self, x: Tensor) -> Tensor:
+        """Return what the attention reads of the residual stream, (batch, time, width) -> (batch, time, width)."""
+        return x
+
 
 class PreNormBlock(Block):
+    def normalised(self, x: Tensor) -> Tensor:
+        """(batch, time, width) -> (batch, time, width)."""
+        result: Tensor = self.attention_norm(x)
+        return result
+
     def forward(self, x: Tensor, call: Call, cache: LayerCache | MemoryCache | None) -> Tensor:
         """(batch, time, width) -> (batch, time, width)."""
-        x = x + self.attention(self.attention_norm(x), call, cache)
+        x = x + self.attention(self.normalised(x), call, cache)
         result: Tensor = x + self.feedforward(self.feedforward_norm(x))
         return result
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import zip_longest
 from typing import cast
 
 import torch
@@ -108,6 +109,17 @@ class Transformer(nn.Module):
     ) -> tuple[Tensor, ...]:
         """Return depth + 1 tensors (batch, time, width): the embedding, then each block, the last one normalised."""
         return tuple(self._states(ids, lengths, conditioning, None))
+
+    def features(
+        self, ids: Tensor, *, lengths: Tensor | None = None, conditioning: Conditioning | None = None
+    ) -> Iterator[Tensor]:
+        """Yield depth + 1 tensors (batch, time, width): what each block reads, normalised, then the last hidden state.
+
+        One exists at a time; see ``zoo.model.Model.features``.
+        """
+        states = self._states(ids, lengths, conditioning, None)
+        for block, state in zip_longest(self.layers(), states):
+            yield state if block is None else block.normalised(state)
 
     def head(self, hidden: Tensor) -> Tensor:
         """Return logits (batch, time, output_vocabulary) of hidden states (batch, time, width)."""
