@@ -77,18 +77,6 @@ def local_checkpoint(name: str | Path) -> Path | None:
     return next((place for place in found if not is_card_alone(place)), None)
 
 
-def find_checkpoint(name: str | Path) -> Path:
-    """Return what ``local_checkpoint`` finds.
-
-    Raises:
-        ZooError: nothing here has that name.
-    """
-    found = local_checkpoint(name)
-    if found is None:
-        raise missing_checkpoint(name)
-    return found
-
-
 def missing_checkpoint(name: str | Path, also: str = "") -> ZooError:
     """Return the error that says where ``name`` was looked for and what it may have meant.
 
