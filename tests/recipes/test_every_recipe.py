@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
+from PIL import Image
 
 import zoo
 from zoo.architecture import build_network, count_parameters
+from zoo.model import Model
 from zoo.paths import recipes_folder
 from zoo.recipe import build, compose, describe, names
 from zoo.run import Run
@@ -35,6 +38,18 @@ def stories(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return 24 pictures of two classes that every image recipe can read."""
+    random, folder = np.random.default_rng(0), tmp_path_factory.mktemp("pictures")
+    for number in range(24):
+        place = folder / ("dark" if number % 2 else "bright")
+        place.mkdir(exist_ok=True)
+        levels = random.integers(0, 128, (32, 32, 3)) + (0 if number % 2 else 127)
+        Image.fromarray(levels.astype(np.uint8)).save(place / f"{number}.png")
+    return folder
+
+
 @pytest.mark.parametrize(("name", "size"), SIZES)
 def test_the_stated_parameters_are_the_real_ones(name: str, size: str | None) -> None:
     recipe = build(compose(name, size=size))
@@ -46,10 +61,10 @@ def test_the_stated_parameters_are_the_real_ones(name: str, size: str | None) ->
 
 
 @pytest.mark.parametrize("name", names())
-def test_a_recipe_trains_and_its_checkpoint_writes(name: str, stories: Path, tmp_path: Path) -> None:
+def test_a_recipe_trains_and_its_checkpoint_writes(name: str, stories: Path, pictures: Path, tmp_path: Path) -> None:
     overrides = {"train.steps": "3", "train.evaluate_every": "0", "train.log_every": "1"}
     if name not in OWN_DATA:
-        overrides["data.path"] = str(stories)
+        overrides["data.path"] = str({"text": stories, "image": pictures}[describe(name)["modality"]])
     recipe = build(compose(name, overrides, size="tiny"))
     prepared = Run(recipe=recipe, out=tmp_path / "run", command=f"zoo train {name}", device="cpu").prepare()
     result = prepared.train()
@@ -61,13 +76,31 @@ def test_a_recipe_trains_and_its_checkpoint_writes(name: str, stories: Path, tmp
         model.network.state_dict()[next(iter(model.network.state_dict()))],
         prepared.network.state_dict()[next(iter(model.network.state_dict()))],
     )
+    if recipe.modality == "image":
+        draws_pictures(model)
+    else:
+        writes_text(model, recipe.prompt, own=name in OWN_DATA)
+    stored = yaml.safe_load((tmp_path / "run" / "recipe.yaml").read_text())
+    assert build(stored).model == model.config
+
+
+def writes_text(model: Model, prompt: str, *, own: bool) -> None:
     fills = not model.network.causal  # [MASK], and adds nothing
-    prompt = recipe.prompt if name in OWN_DATA or fills else "A fox"
+    prompt = prompt if own or fills else "A fox"
     sample = model.generate(prompt, max_new_tokens=None if fills else 3, seed=1)
     assert isinstance(sample, str)
     assert model.generate(prompt, max_new_tokens=None if fills else 3, seed=1) == sample
-    stored = yaml.safe_load((tmp_path / "run" / "recipe.yaml").read_text())
-    assert build(stored).model == model.config
+
+
+def draws_pictures(model: Model) -> None:
+    rows, columns = (model.tokenizer.spec.shape or ())[:2]
+    if not model.network.causal:  # sees pixels on both sides of hidden ones
+        ids = torch.zeros(1, rows * columns, dtype=torch.int64)
+        assert model.logits(ids, conditions={"visible": ids}).isfinite().all()
+        return
+    sample = model.generate(seed=1)
+    assert sample.size == (columns, rows)
+    assert sample.tobytes() == model.generate(seed=1).tobytes()
 
 
 @pytest.mark.parametrize("name", names())
@@ -89,6 +122,11 @@ def test_a_recipe_says_what_it_is_in_few_lines(name: str) -> None:
         ("text/shakespeare_char", "cpu", 795_904 + 64 * 128),  # nanoGPT says 0.80M, without positions
         ("text/shakespeare_char", "gpu", 10_646_784 + 256 * 384),  # nanoGPT says 10.65M, without positions
         ("text/fables_lstm", None, 1_853_901 + 4 * 256),  # Keras's count, and the second bias of PyTorch
+        ("image/imagegpt", None, 76_571_648),  # openai/image-gpt: 76M, 455M, 1362M, 6801M
+        ("image/imagegpt", "medium", 455_157_760),
+        ("image/imagegpt", "large", 1_362_250_752),
+        ("image/imagegpt", "xl", 6_801_438_720),
+        ("image/imagegpt_bert", None, 76_571_648 - 512),  # no start
         # With pooler; then transform, norm, output bias, and the head for the next sentence, which pre-training needs.
         ("text/bert", "base", 109_482_240 + 768 * 768 + 3 * 768 + 30_522 + 2 * 768 + 2),
         ("text/bert", "large", 335_141_888 + 1024 * 1024 + 3 * 1024 + 30_522 + 2 * 1024 + 2),

@@ -156,7 +156,41 @@ def test_the_modern_reference_is_as_large_as_gpt2_and_trained_alike(size: str | 
     assert 2 <= model.heads // model.key_value_heads <= 5
 
 
-@pytest.mark.parametrize("name", ["text/gpt1", "text/gpt2", "text/gpt3", "text/mingpt", "text/modern"])
+IMAGE_GPT = {  # parameters, width, depth, updates, pictures an update, learning rate
+    "small": (76_571_648, 512, 24, 1_000_000, 128, 3e-3),
+    "medium": (455_157_760, 1024, 36, 1_000_000, 128, 3e-3),
+    "large": (1_362_250_752, 1536, 48, 1_000_000, 128, 2e-3),
+    "xl": (6_801_438_720, 3072, 60, 2_000_000, 64, 6e-4),
+}
+
+
+@pytest.mark.parametrize("size", [None, *IMAGE_GPT])
+def test_image_gpt(size: str | None) -> None:
+    built, model = recipe("image/imagegpt", size)
+    count, width, depth, steps, batch, rate = IMAGE_GPT[size or "small"]
+    assert parameters(model) == built.parameters == count
+    assert (model.width, model.depth, model.context, model.vocabulary, model.output_vocabulary) == (
+        width,
+        depth,
+        1024,
+        513,
+        512,
+    )
+    assert (model.norm, model.bias, model.tied, model.dropout) == (RMSNorm(eps=1e-5), False, False, 0.0)
+    train = built.train
+    assert (train.steps, train.batch * train.accumulation, train.learning_rate) == (steps, batch, rate)
+    assert train.optimizer == AdamW(betas=(0.9, 0.95), weight_decay=0.0)
+    assert isinstance(train.schedule, Cosine)
+    assert train.schedule.final_ratio == 0
+    assert train.schedule.warmup * batch == pytest.approx(1_281_167 * 0.96, rel=1e-3)  # an epoch
+    hidden, both = recipe("image/imagegpt_bert", size)
+    assert parameters(both) == hidden.parameters == count - width
+    assert (both.causal, both.vocabulary, hidden.train) == (False, 512, train)
+
+
+@pytest.mark.parametrize(
+    "name", ["text/gpt1", "text/gpt2", "text/gpt3", "text/mingpt", "text/modern", "image/imagegpt"]
+)
 def test_all_of_the_table_is_offered(name: str) -> None:
-    wanted = {"text/gpt2": GPT2, "text/gpt3": GPT3, "text/modern": GPT2}.get(name, {})
+    wanted = {"text/gpt2": GPT2, "text/gpt3": GPT3, "text/modern": GPT2, "image/imagegpt": IMAGE_GPT}.get(name, {})
     assert wanted.keys() | {"tiny"} <= describe(name)["sizes"].keys()
