@@ -19,6 +19,7 @@ import torch
 import zoo
 from tests.weights.hub_server import COMMIT, Hub, Repository, hub
 from zoo.model import Model
+from zoo.tokenizers.text.bpe import BpeTokenizer
 from zoo.tokenizers.text.byte import ByteTokenizer
 from zoo.transformer.config import TransformerConfig
 from zoo.transformer.model import Transformer
@@ -232,6 +233,24 @@ def test_the_hub_s_oldest_names_and_cards(child: Child, server: Hub, single: dic
     assert answer["text"] == greedy(model)
     assert (answer["card"]["name"], answer["card"]["license"]) == ("known", "MIT")
     assert answer["card"]["source"] == "community/old"
+
+
+def test_a_text_goes_on_as_in_a_tutorial(server: Hub, tmp_path: Path) -> None:
+    """``zoo generate gpt2 prompt=...`` is all: card, Hub, vocabulary, weights."""
+    tokenizer = BpeTokenizer.fit(["the cat sat on the mat, the dog on the log"] * 9, vocabulary=280)
+    network = Transformer(
+        TransformerConfig(vocabulary=tokenizer.spec.vocabulary_size, context=32, width=8, depth=2, heads=2)
+    )
+    network.draw_weights()
+    text_model = Model(network, tokenizer)
+    huggingface.write(tmp_path / "files", network, tokenizer)
+    server.models["community/small"] = Repository(files=contents(tmp_path / "files"), large=("model.safetensors",))
+    (tmp_path / "checkpoints" / "small").mkdir(parents=True)
+    (tmp_path / "checkpoints" / "small" / "card.yaml").write_text("name: small\nsource: community/small\n")
+    words = ("generate", "small", "prompt=the cat", "temperature=0", "max_new_tokens=5")
+    done = run_zoo(tmp_path, server.url, *words)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == text_model.generate("the cat", temperature=0, max_new_tokens=5) + "\n"
 
 
 def test_what_was_fetched_is_there_without_a_network(

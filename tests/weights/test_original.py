@@ -6,7 +6,7 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -17,6 +17,8 @@ import zoo
 from tests.weights.tensorflow_files import write_checkpoint
 from zoo import ZooError
 from zoo.tokenizers.none import NoTokenizer
+from zoo.tokenizers.text.gpt1 import Gpt1Tokenizer
+from zoo.tokenizers.text.merges import Merges
 from zoo.transformer.block import PostNorm
 from zoo.transformer.config import TransformerConfig
 from zoo.transformer.heads import Classification, OutputTransform
@@ -82,6 +84,18 @@ def test_gpt1_s_files_are_those_of_the_original_program(tmp_path: Path) -> None:
     block = dict(made.blocks[1].named_parameters())
     assert np.array_equal(tensors[14][0].T, block["attention.input.weight"].detach())
     assert np.array_equal(tensors[25], block["feedforward_norm.bias"].detach())
+
+
+@pytest.mark.parametrize("words", ["bert", "english"])
+def test_gpt1_s_vocabulary_cuts_words_as_before(tmp_path: Path, words: Literal["bert", "english"]) -> None:
+    ids = {symbol: index for index, symbol in enumerate(["<unk>", "a", "a</w>", "b</w>", "ab</w>", "\n</w>"])}
+    tokenizer = Gpt1Tokenizer(Merges(ids=ids, ranks=(("a", "b</w>"),), suffix="</w>", unknown="<unk>"), words=words)
+    openai.write(tmp_path, network(dataclasses.replace(GPT1, vocabulary=6)), tokenizer)
+    assert {"encoder_bpe_40000.json", "vocab_40000.bpe"} <= {path.name for path in tmp_path.iterdir()}
+    assert zoo.load(tmp_path, device="cpu").tokenizer.spec == tokenizer.spec
+    (tmp_path / "options.json").unlink(missing_ok=True)  # as OpenAI's: the original way
+    released = zoo.load(tmp_path, device="cpu").tokenizer
+    assert torch.equal(released.encode("AB\nab"), torch.tensor([4, 5, 4]))
 
 
 def test_gpt1_without_hparams_has_twelve_heads(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ CONFIG = "config.json"
 
 
 def open_path(path: Path) -> Opened:
-    """Open a checkpoint: our folder, Hugging Face's, or the authors' own files; a file stands for its folder.
+    """Open a checkpoint: our folder, Hugging Face's, or the authors' own files; one of its files stands for the folder.
 
     Raises:
         ZooError: no checkpoint in a format that is known, or one that is broken.
@@ -27,7 +27,7 @@ def open_path(path: Path) -> Opened:
             return huggingface.read(path)
     if found is not None:
         return original.read(*found)
-    if path.is_file() and path.suffix in (".safetensors", ".bin", ".pt") and (path.parent / CONFIG).is_file():
+    if path.name in (CONFIG, huggingface.WEIGHTS, huggingface.INDEX, huggingface.LEGACY) and path.is_file():
         return open_path(path.parent)
     if path.is_dir():
         raise ZooError(

@@ -30,7 +30,11 @@ from zoo.weights.original import GPT1, GPT2, HPARAMS, HPARAMS_OF, IMAGE_GPT, SHA
 from zoo.weights.original_names import gpt1_names
 
 FILES = {
-    "gpt1": (("vocab.json", "encoder_bpe_40000.json"), ("merges.txt", "vocab_40000.bpe")),
+    "gpt1": (
+        ("vocab.json", "encoder_bpe_40000.json"),
+        ("merges.txt", "vocab_40000.bpe"),
+        ("options.json", "options.json"),  # ours: which way of cutting words; other programs pass over it
+    ),
     "gpt2": (("vocab.json", "encoder.json"), ("merges.txt", "vocab.bpe")),
     "bpe": (("vocab.json", "encoder.json"), ("merges.txt", "vocab.bpe")),
 }
