@@ -12,6 +12,11 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+FILES: dict[Modality, str] = {
+    "text": "vocab.json and merges.txt, vocab.txt, or tokenizer.json",
+    "image": "preprocessor_config.json or kmeans_centers.npy",
+}
+
 
 class NoTokenizer(Tokenizer[Any]):
     """Says how many ids there are, and refuses to make samples of them.
@@ -55,8 +60,8 @@ class NoTokenizer(Tokenizer[Any]):
 
     def refuse(self) -> NoReturn:
         """Raise ZooError, which says what can be done without a tokenizer and how to get one."""
+        files = FILES.get(self.spec.modality, "spec.json")
         raise ZooError(
             "this checkpoint has no tokenizer, so it reads and makes ids only: use generate_ids, logits, hidden_states "
-            "or class_logits, or put its tokenizer's files (vocab.json and merges.txt, vocab.txt, or tokenizer.json) "
-            "beside config.json"
+            f"or class_logits, or put its tokenizer's files ({files}) beside its weights"
         )

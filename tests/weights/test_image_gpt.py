@@ -31,7 +31,7 @@ from zoo.transformer.norm import RMSNorm
 from zoo.transformer.patterns import Dense
 from zoo.weights import huggingface, image_gpt, openai
 from zoo.weights.arrays import NpzSource
-from zoo.weights.tensors import named_weights
+from zoo.weights.tensors import named_weights, read_tensors
 
 COLOURS, SIDE = 12, 5
 PLAIN = TransformerConfig(
@@ -223,6 +223,28 @@ def test_a_folder_s_processor_gives_the_same_ids(tmp_path: Path) -> None:
         assert torch.equal(ours.tokenizer.encode(picture), expected)
 
 
+def test_a_folder_as_on_the_hub(tmp_path: Path) -> None:
+    """One file of pickled tensors with mask buffers and zeros, GPT-2's end ids, an extractor of the old kind."""
+    network, place = drawn(PLAIN), tmp_path / "model"
+    huggingface.write(place, network, palette())
+    tensors = read_tensors(place / "model.safetensors")
+    (place / "model.safetensors").unlink()
+    mask = torch.ones(1, 1, SIDE**2, SIDE**2, dtype=torch.uint8).tril()
+    for layer in range(2):
+        tensors |= {f"transformer.h.{layer}.attn.bias": mask}
+        tensors |= {f"transformer.h.{layer}.attn.masked_bias": torch.tensor(-1e4)}
+    torch.save(tensors, place / "pytorch_model.bin")
+    settings = json.loads((place / "config.json").read_text())
+    (place / "config.json").write_text(json.dumps({**settings, "bos_token_id": 50256, "eos_token_id": 50256}))
+    clusters = json.loads((place / "preprocessor_config.json").read_text())["clusters"]
+    old = {"clusters": clusters, "do_normalize": True, "do_resize": True, "resample": 2, "size": SIDE}
+    kind = {"feature_extractor_type": "ImageGPTFeatureExtractor"}
+    (place / "preprocessor_config.json").write_text(json.dumps(old | kind))
+    model = zoo.load(place, device="cpu")
+    assert equal(model, network)
+    assert model.tokenizer.spec == palette().spec
+
+
 @pytest.mark.parametrize(
     ("size", "rows"),
     [({"height": 5, "width": 4}, (5, 4)), (5, (5, 5)), ({"height": 256, "width": 256}, (5, 5)), (None, (5, 5))],
@@ -271,7 +293,7 @@ def test_ids_only_without_clusters(tmp_path: Path) -> None:
     (tmp_path / "model" / "config.json").write_text(json.dumps(bogus))
     model = zoo.load(tmp_path / "model", device="cpu")
     assert model.generate_ids(torch.tensor([[COLOURS]]), seed=1).shape == (1, SIDE**2 + 1)  # 3 ends nothing
-    with pytest.raises(ZooError, match="no tokenizer"):
+    with pytest.raises(ZooError, match=r"no tokenizer.*preprocessor_config\.json or kmeans_centers\.npy"):
         model.generate()
 
 
