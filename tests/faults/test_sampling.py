@@ -137,7 +137,7 @@ def test_11_weights_that_are_not_finite_are_refused(folder: Path) -> None:
     tensors["embedding.tokens.weight"][2, 3] = NAN
     write_tensors(folder / "model.safetensors", tensors)
     write_manifest(folder, {})
-    with pytest.raises(ZooError, match=r"'embedding\.tokens\.weight' has 1 values that are NaN"):
+    with pytest.raises(ZooError, match=r"'embedding\.tokens\.weight' has values that are NaN"):
         zoo.load(folder)
 
 
