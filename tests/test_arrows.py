@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 GROUND = {"errors", "settings", "paths", "network", "download", "memory"}
 CORE = GROUND | {"transformer", "recurrent", "architecture"}
 MIDDLE = CORE | {"tokenizers", "data"}
-WORK = MIDDLE | {"weights", "generate", "evaluate", "filling", "model", "loading", "train"}
+WORK = MIDDLE | {"weights", "generate", "evaluate", "filling", "inpainting", "model", "loading", "train"}
 
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
@@ -37,7 +37,8 @@ ALLOWED: dict[str, set[str]] = {
     "prompts": MIDDLE | {"generate"},
     "drawing": MIDDLE | {"generate", "prompts"},
     "filling": MIDDLE | {"generate", "drawing"},
-    "model": MIDDLE | {"weights", "generate", "prompts", "drawing", "filling"},
+    "inpainting": MIDDLE | {"generate", "drawing"},
+    "model": MIDDLE | {"weights", "generate", "prompts", "drawing", "filling", "inpainting"},
     "loading": MIDDLE | {"weights", "model"},
     "train": WORK - {"model", "loading"},
     "recipe": WORK | {"catalogue"},

@@ -13,6 +13,7 @@ from torch import Tensor
 from zoo.architecture import AnyNetwork
 from zoo.errors import ZooError, suggest
 from zoo.generate.beam import beam_search
+from zoo.generate.guidance import guided
 from zoo.generate.logits import Allow, LogitsTransform
 from zoo.generate.sampler import Sampler, next_probabilities, prepared, sample_seeds
 from zoo.generate.settings import SamplingOptions, SamplingSettings
@@ -82,6 +83,11 @@ class Drawer:
         chosen: dict[str, Any] = {**sampling, "max_new_tokens": self._room(starts) if room is None else room}
         return SamplingSettings(**chosen)
 
+    def _is_whole(self, start: Start) -> bool:
+        """Return whether a sample of fixed shape is complete as it is given."""
+        whole = self.tokenizer.spec.ids_per_sample
+        return whole is not None and start.given is not None and len(start.ids) >= whole
+
     def stops(self, stop: str | Sequence[str]) -> tuple[str, ...]:
         """Check stop sequences.
 
@@ -97,6 +103,10 @@ class Drawer:
         self, starts: Sequence[Start], wanted: SamplingSettings, count: int, stops: tuple[str, ...], cache: bool
     ) -> list[list[int]]:
         """Return new ids of ``count`` continuations of each start, those of the first start first."""
+        if any(map(self._is_whole, starts)):
+            rest = [start for start in starts if not self._is_whole(start)]
+            drawn = iter(self.continue_all(rest, wanted, count, stops, cache) if rest else [])
+            return [[] if self._is_whole(start) else next(drawn) for start in starts for _ in range(count)]
         if wanted.beams > 1:
             return [ids for start in starts for ids in self._search(start, wanted, count, cache)]
         new: list[list[int]] = [[] for _ in range(len(starts) * count)]
@@ -108,12 +118,13 @@ class Drawer:
         self, starts: Sequence[Start], wanted: SamplingSettings, count: int, stops: tuple[str, ...], cache: bool
     ) -> Iterator[tuple[int, int]]:
         """Draw: return an iterator over (row, new id). Settings and prompts are checked before it is returned."""
-        told = prepared(self.network, self.prompts.conditioning(starts, wanted))
+        network = guided(self.network, wanted.guidance)
+        told = prepared(network, self.prompts.conditioning(starts, wanted))
         if told is not None:  # what the encoder makes of a source is the same for all of its samples
             told = select_conditioning(told, torch.arange(len(starts)).repeat_interleave(count))
         starts = [start for start in starts for _ in range(count)]
         sampler = Sampler(
-            self.network,
+            network,
             [start.read for start in starts],
             wanted,
             end_ids=self.prompts.end_ids,
@@ -139,8 +150,8 @@ class Drawer:
 
     def next_probabilities(self, start: Start, wanted: SamplingSettings) -> Tensor:
         """Return what the first id after ``start`` would be drawn from, float32 (vocabulary,) on the CPU."""
-        told = self.prompts.conditioning([start], wanted)
-        return next_probabilities(self.network, start.read, wanted, self.transforms(), told)
+        told, network = self.prompts.conditioning([start], wanted), guided(self.network, wanted.guidance)
+        return next_probabilities(network, start.read, wanted, self.transforms(), told)
 
     def drawn(self, start: Start, seed: int, new: Sequence[int], stops: tuple[str, ...]) -> Drawn:
         """Return the sample that begins with ``start`` and goes on with the ids ``new``."""
@@ -178,7 +189,7 @@ class Drawer:
 
     def _search(self, start: Start, wanted: SamplingSettings, count: int, cache: bool) -> list[list[int]]:
         found = beam_search(
-            self.network,
+            guided(self.network, wanted.guidance),
             start.read,
             wanted,
             end_ids=self.prompts.end_ids,

@@ -29,6 +29,7 @@ NO_EFFECT: Mapping[str, Any] = {
     "repetition_penalty": 1.0,
     "beams": 1,
     "length_penalty": 1.0,
+    "guidance": 1.0,
     "truncate": "error",
     "count": 1,
     "stop": (),

@@ -22,8 +22,11 @@ from zoo.generate.padding import PaddedIds
 from zoo.generate.sampler import prepared
 from zoo.generate.settings import SamplingOptions
 from zoo.generate.text import stream_until_stop
+from zoo.inpainting import Inpainter
 from zoo.prompts import prompts_of
 from zoo.tokenizers.base import TextTokenizer, Tokenizer
+from zoo.tokenizers.image.kept import Kept
+from zoo.tokenizers.image.pixels import Picture
 from zoo.tokenizers.none import NoTokenizer
 from zoo.transformer.heads import AnyPool, Mean
 from zoo.transformer.model import Transformer
@@ -98,26 +101,30 @@ class Model:
         truncate: Literal["error", "left"] = "error",
         beams: int = 1,
         length_penalty: float = 1.0,
+        guidance: float = 1.0,
     ) -> Any:
         """Return samples that go on from ``prompt``, prompt included: text, an image or sound.
 
         Where the network has an encoder, the prompt is the source and a sample its target alone. A masked language
-        model (BERT) replaces each ``[MASK]`` of the prompt by what is likeliest there: see ``fill``.
+        model (BERT) replaces each ``[MASK]`` of the prompt by what is likeliest there: see ``fill``. Of a picture, the
+        upper half is kept and the rest drawn anew; ``complete`` keeps other parts.
 
         Args:
             prompt: what to continue, or a list of such. None or empty text begins from the tokenizer's start id, else
-                from its end id (as between two documents), else from a new line, else from id 0.
+                from its end id (as between two documents), else from a new line, else from id 0. A picture is a PIL
+                image, uint8 (height, width[, 1 or 3]), or a ``zoo.tokenizers.image.kept.Kept`` that says what is kept.
             count: samples for each prompt, of seeds ``seed, seed + 1, ...``; with beams, the best so many.
             max_new_tokens: None for what the recipe says, else as many as fill a sample of fixed shape, or the context.
             stop: text ends before the first of these; they may begin in one token and end in another.
             seed: of the first sample of each prompt. A sample does not depend on the others drawn with it.
-            conditions: labels and the like, for models that take them.
+            conditions: for models that take them. ``label``: name of a class (``config.classes``), or a list of one for
+                each prompt; one prompt is drawn with each label of a list. None draws without.
             cache: False computes every step from nothing: slow, the same result.
-            temperature, top_k, top_p, min_p, repetition_penalty, truncate, beams, length_penalty:
+            temperature, top_k, top_p, min_p, repetition_penalty, truncate, beams, length_penalty, guidance:
                 see ``zoo.generate.settings.SamplingSettings``.
 
         Returns:
-            One sample; a list if ``prompt`` is a list or ``count`` is more than 1, all of the first prompt first.
+            One sample; a list if ``prompt`` is a list or there are several, all of the first prompt first.
 
         Raises:
             ZooError: a setting out of range, or a prompt that is longer than the context or cannot be encoded.
@@ -138,9 +145,10 @@ class Model:
             truncate=truncate,
             beams=beams,
             length_penalty=length_penalty,
+            guidance=guidance,
         )
         samples = [entry.sample for entry in drawn]
-        return samples if isinstance(prompt, list) or count > 1 else samples[0]
+        return samples if isinstance(prompt, list) or len(samples) > 1 else samples[0]
 
     def draw(
         self,
@@ -158,10 +166,10 @@ class Model:
         prompts = prompt if isinstance(prompt, list) else [prompt]
         if not self.network.causal:
             drawer.prompts.refuse(conditions)
-            return Filler(self.network, self.tokenizer).draw(prompts, sampling, count, stop)
-        starts = [drawer.prompts.start(given) for given in prompts]
+            fills = Inpainter if self.modality == "image" else Filler
+            return fills(self.network, self.tokenizer).draw(prompts, sampling, count, stop)
+        starts = drawer.prompts.starts(prompts, conditions)
         wanted, stops = drawer.settings(sampling, starts, count), drawer.stops(stop)
-        drawer.prompts.refuse(conditions)
         new = drawer.continue_all(starts, wanted, count, stops, cache)
         starts = [start for start in starts for _ in range(count)]
         seeds = drawer.seeds(starts, wanted)
@@ -186,14 +194,15 @@ class Model:
         """
         self._need_tokenizer()
         drawer = self._drawer
-        drawer.prompts.refuse(conditions)
         if count > 1 or isinstance(prompt, list):
             raise ZooError("stream draws one sample of one prompt; use generate for several")
         if not isinstance(self.tokenizer, TextTokenizer):
             raise ZooError(f"stream is for text and this model makes {self.modality}; use generate")
         if not self.network.causal:  # all of the text is known at once
-            return iter([one.sample for one in self.draw(prompt, stop=stop, **sampling)])
-        start = drawer.prompts.start(prompt)
+            return iter([one.sample for one in self.draw(prompt, stop=stop, conditions=conditions, **sampling)])
+        start, *others = drawer.prompts.starts([prompt], conditions)
+        if others:
+            raise ZooError("stream draws one sample of one label; use generate for several")
         wanted, stops = drawer.settings(sampling, [start], count), drawer.stops(stop)
         if wanted.beams > 1:
             raise ZooError("beam search knows its text only at the end; use generate, or beams=1")
@@ -201,6 +210,42 @@ class Model:
         new = (index for _, index in drawer.run([start], wanted, 1, (), cache) if index not in ends)
         pieces = self.tokenizer.stream(chain(start.ids.tolist(), new))
         return stream_until_stop(pieces, stops, len(self.tokenizer.decode(start.ids)))
+
+    def complete(
+        self,
+        image: Picture | Sequence[Picture],
+        *,
+        keep_rows: int | None = None,
+        mask: Picture | None = None,
+        count: int = 1,
+        conditions: Mapping[str, Any] | None = None,
+        cache: bool = True,
+        **sampling: Unpack[SamplingOptions],
+    ) -> Any:
+        """Return pictures that begin with the top rows of ``image`` (or with all but what a mask says) and end anew.
+
+        The kept part comes back as the tokenizer shows it. Arguments that do not stand here are those of ``generate``.
+
+        Args:
+            image: a PIL image or uint8 (height, width[, 1 or 3]) of any size, or a list of them.
+            keep_rows: top rows to keep, of those of the model's grid (``tokenizer.spec.shape[0]``), all of them
+                included; default: the upper half.
+            mask: instead of ``keep_rows``, for models with Image GPT's BERT objective: a picture that is white where
+                pixels are to be drawn.
+
+        Returns:
+            A PIL image; a list if ``image`` is a list or there are several, all of the first image first.
+
+        Raises:
+            ZooError: as ``generate``; too many rows, a mask for a model that draws from the top down.
+        """
+        if self.modality != "image":
+            raise ZooError(f"complete is for pictures and this model makes {self.modality}; use generate")
+        images: list[Any] = [*image] if isinstance(image, list | tuple) else [image]
+        kept = [Kept(picture=one, rows=keep_rows, mask=mask) for one in images]
+        drawn = self.draw(kept, count=count, conditions=conditions, cache=cache, **sampling)
+        samples = [one.sample for one in drawn]
+        return samples if isinstance(image, list | tuple) or len(samples) > 1 else samples[0]
 
     def fill(self, text: str, *, count: int = 5, order: Order = "at_once") -> Filled:
         """Put words in the place of each ``[MASK]`` of ``text``, as masked language models (BERT) can.
@@ -265,10 +310,11 @@ class Model:
         Args:
             ids: int64 (batch, time) or (time,), with the start id where the family has one.
             mask: like ``ids``, 0 at padding on the left or the right of a row; logits are 0 there.
-            conditions: for models that take them. ``segments``: token types like ``ids`` (BERT). ``visible``: like
-                ``ids``, 0 at pixels that are hidden (Image GPT's BERT objective). Networks with an encoder need
-                ``source``: a text or a list of texts, or int64 (batch, source time), with ``source_mask`` like it, 0 at
-                padding; one source alone is every row's.
+            conditions: for models that take them. ``label``: name of a class, or a list of one for each row.
+                ``segments``: token types like ``ids`` (BERT). ``visible``: like ``ids``, 0 at pixels that are hidden
+                (Image GPT's BERT objective). Networks with an encoder need ``source``: a text or a list of texts, or
+                int64 (batch, source time), with ``source_mask`` like it, 0 at padding; one source alone is every
+                row's.
 
         Raises:
             ZooError: ids outside the vocabulary or beyond the context, conditions that the model does not take.

@@ -12,6 +12,8 @@ from torch.nn.utils.rnn import pad_sequence
 
 DEEPEST = 1024
 """Most layers of a network; the deepest published have about a thousand. A mistyped depth must not fill the memory."""
+NO_CLASS = -1
+"""In the place of a class: the row has none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +28,7 @@ class Conditioning:
         segments: (batch, time) int64; token types (BERT's sentence A and B), None for all zeros.
         source: (batch, source time) int64; ids from which the network's own encoder makes the memory.
         source_lengths: (batch,) int64; real ids of each row of ``source``, None if all are.
-        classes: (batch,) int64; the class of each row, whose vector takes the place of position 0's; -1 for none.
+        classes: (batch,) int64; the class of each row, whose vector takes the place of position 0's; NO_CLASS for none.
         visible: (batch, time) bool; False where a token's vector is zero: what Image GPT's BERT objective hides.
     """
 
@@ -62,8 +64,8 @@ class Cache(Protocol):
         """Overwrite ``rows`` with the rows of ``other``, in order."""
 
 
-class Network(Protocol):
-    """A causal or full sequence model: ids in, logits out.
+class Predictor(Protocol):
+    """What ids can be drawn from: ids in, logits out.
 
     ``hidden`` and ``head`` are separate so that a sampler pays for the vocabulary at one position only.
 
@@ -71,17 +73,11 @@ class Network(Protocol):
         vocabulary: ids that it reads.
         output_vocabulary: ids that it predicts.
         context: most ids that it reads at once.
-        source_context: most ids of a source that its encoder reads; None if it has no encoder.
-        causal: no position sees a later one, so that ids can be drawn one by one.
-        labels: names of what ``classify`` tells apart, in the order of its logits; none if it has no such head.
     """
 
     vocabulary: int
     output_vocabulary: int
     context: int
-    source_context: int | None
-    causal: bool
-    labels: tuple[str, ...]
 
     def hidden(
         self,
@@ -103,13 +99,6 @@ class Network(Protocol):
     def head(self, hidden: Tensor) -> Tensor:
         """Return logits (batch, time, output_vocabulary) of hidden states (batch, time, width)."""
 
-    def classify(self, hidden: Tensor, *, lengths: Tensor | None = None) -> Tensor:
-        """Return what the head beside the vocabulary says of hidden states (batch, time, width): (batch, labels).
-
-        Raises:
-            ZooError: there is no such head.
-        """
-
     def __call__(
         self,
         ids: Tensor,
@@ -120,6 +109,36 @@ class Network(Protocol):
     ) -> Tensor:
         """Return ``head(hidden(...))``: column t predicts the id after ``ids[:, :t+1]``."""
 
+    def prepare(self, conditioning: Conditioning | None) -> Conditioning | None:
+        """Return ``conditioning`` with what is the same at every step computed: an encoder's memory from ``source``.
+
+        Calls do this themselves where it is still to be done; a sampler does it once.
+        """
+
+    def new_cache(self, batch: int, capacity: int | None = None) -> Cache:
+        """Allocate a cache for ``batch`` rows of at most ``capacity`` ids (default: the context)."""
+
+
+class Network(Predictor, Protocol):
+    """A causal or full sequence model.
+
+    Attributes:
+        source_context: most ids of a source that its encoder reads; None if it has no encoder.
+        causal: no position sees a later one, so that ids can be drawn one by one.
+        labels: names of what ``classify`` tells apart, in the order of its logits; none if it has no such head.
+    """
+
+    source_context: int | None
+    causal: bool
+    labels: tuple[str, ...]
+
+    def classify(self, hidden: Tensor, *, lengths: Tensor | None = None) -> Tensor:
+        """Return what the head beside the vocabulary says of hidden states (batch, time, width): (batch, labels).
+
+        Raises:
+            ZooError: there is no such head.
+        """
+
     def hidden_states(
         self, ids: Tensor, *, lengths: Tensor | None = None, conditioning: Conditioning | None = None
     ) -> tuple[Tensor, ...]:
@@ -129,12 +148,3 @@ class Network(Protocol):
         self, ids: Tensor, *, lengths: Tensor | None = None, conditioning: Conditioning | None = None
     ) -> Iterator[Tensor]:
         """Yield depth + 1 tensors (batch, time, width): what each layer reads, then the last hidden state."""
-
-    def prepare(self, conditioning: Conditioning | None) -> Conditioning | None:
-        """Return ``conditioning`` with what is the same at every step computed: an encoder's memory from ``source``.
-
-        Calls do this themselves where it is still to be done; a sampler does it once.
-        """
-
-    def new_cache(self, batch: int, capacity: int | None = None) -> Cache:
-        """Allocate a cache for ``batch`` rows of at most ``capacity`` ids (default: the context)."""

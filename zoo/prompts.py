@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
+from PIL import Image as Pillow
 from torch import Tensor
 
 from zoo.architecture import AnyNetwork
-from zoo.errors import ZooError
+from zoo.errors import ZooError, suggest
 from zoo.generate.padding import PaddedIds
 from zoo.generate.sampler import cut_prompt
 from zoo.generate.settings import SamplingSettings
-from zoo.network import Conditioning
+from zoo.network import NO_CLASS, Conditioning
 from zoo.tokenizers.base import Tokenizer
+from zoo.tokenizers.image.kept import Kept
 from zoo.transformer.model import Transformer
 
 NONE = torch.empty(0, dtype=torch.int64)
@@ -31,12 +34,14 @@ class Start:
         lead: ids before the sample, int64 (time,).
         ids: ids that the sample begins with, int64 (time,).
         source: ids of what the sample is conditioned on, int64 (time,); None for networks without an encoder.
+        class_id: number of the class that is asked for, NO_CLASS for none.
     """
 
     given: Any
     lead: Tensor
     ids: Tensor
     source: Tensor | None = None
+    class_id: int = NO_CLASS
 
     @property
     def read(self) -> Tensor:
@@ -46,7 +51,8 @@ class Start:
     @property
     def key(self) -> Tensor:
         """What the sample depends on beside its seed, (time,): samples with equal keys get seeds that follow on."""
-        return self.read if self.source is None else torch.cat([self.source, torch.tensor([-1]), self.read])
+        own = torch.tensor([self.class_id])
+        return torch.cat([own, self.read] if self.source is None else [own, self.source, torch.tensor([-1]), self.read])
 
 
 class Prompts(ABC):
@@ -74,6 +80,15 @@ class Prompts(ABC):
             ZooError: the tokenizer cannot encode the prompt.
         """
 
+    def starts(self, prompts: Sequence[Any], conditions: Mapping[str, Any] | None) -> list[Start]:
+        """Return the ids from which samples begin.
+
+        Raises:
+            ZooError: a prompt that the tokenizer cannot encode, or conditions that the network does not take.
+        """
+        self.refuse(conditions)
+        return [self.start(prompt) for prompt in prompts]
+
     @abstractmethod
     def rows(self, padded: PaddedIds, conditions: Mapping[str, Any] | None) -> list[Start]:
         """Return the beginnings of samples that go on from ids as they are.
@@ -87,7 +102,8 @@ class Prompts(ABC):
         """Return what the network is told beside the ids of samples to be drawn.
 
         Raises:
-            ZooError: a source that is longer than the encoder's context, unless the settings allow to cut it.
+            ZooError: a source that is longer than the encoder's context, unless the settings allow to cut it; guidance
+                without a label.
         """
 
     @abstractmethod
@@ -107,6 +123,17 @@ class Prompts(ABC):
         if conditions:
             raise ZooError(f"this model takes no conditions, got {', '.join(map(str, conditions))}")
 
+    def refuse_guidance(self, settings: SamplingSettings) -> None:
+        """Refuse guidance where there is no label to be guided by.
+
+        Raises:
+            ZooError: say so.
+        """
+        if settings.guidance != 1:
+            named = getattr(self.network.config, "classes", ())
+            hint = f"; say label=NAME, for example label={named[0]}" if named else " and this model knows no labels"
+            raise ZooError(f"guidance: compares pictures with a label to those without{hint}")
+
 
 class Continuing(Prompts):
     """The sample goes on from the prompt: GPT and everything else without an encoder."""
@@ -123,22 +150,44 @@ class Continuing(Prompts):
         if prompt is None or (isinstance(prompt, str) and not prompt):
             return Start(given=prompt, lead=torch.tensor([self._first_id() if start is None else start]), ids=NONE)
         lead = torch.tensor([] if start is None else [start], dtype=torch.int64)
-        return Start(given=prompt, lead=lead, ids=self.tokenizer.encode(prompt))
+        if isinstance(prompt, Pillow.Image | np.ndarray):
+            prompt = Kept(picture=prompt)
+        ids = prompt.top(self.tokenizer) if isinstance(prompt, Kept) else self.tokenizer.encode(prompt)
+        return Start(given=prompt, lead=lead, ids=ids)
+
+    def starts(self, prompts: Sequence[Any], conditions: Mapping[str, Any] | None) -> list[Start]:
+        """Return the ids from which samples begin; one prompt is begun with each of several labels."""
+        known = dict(conditions or {})
+        labels = known.pop("label", None) if self._names else None
+        self.refuse(known)
+        if len(prompts) == 1 and isinstance(labels, list | tuple):
+            prompts = [*prompts] * len(labels)
+        classes = self._classes(labels, len(prompts))
+        return [replace(self.start(prompt), class_id=own) for prompt, own in zip(prompts, classes, strict=True)]
 
     def rows(self, padded: PaddedIds, conditions: Mapping[str, Any] | None) -> list[Start]:
-        """Return the rows; there is nothing else that a sample depends on."""
-        self.refuse(conditions)
-        return [Start(given=None, lead=NONE, ids=row.cpu()) for row in padded.rows()]
+        """Return the rows, with their classes where the conditions name a label."""
+        known, rows = dict(conditions or {}), padded.rows()
+        classes = self._classes(known.pop("label", None) if self._names else None, len(rows))
+        self.refuse(known)
+        return [
+            Start(given=None, lead=NONE, ids=row.cpu(), class_id=own) for row, own in zip(rows, classes, strict=True)
+        ]
 
     def conditioning(self, starts: Sequence[Start], settings: SamplingSettings) -> Conditioning | None:
-        """Return None: prompts are part of what is read."""
+        """Return the classes, if there are any; prompts are part of what is read."""
+        classes = [start.class_id for start in starts]
+        if any(own != NO_CLASS for own in classes):
+            return Conditioning(classes=torch.tensor(classes))
+        self.refuse_guidance(settings)
         return None
 
     def told(self, padded: PaddedIds, conditions: Mapping[str, Any] | None) -> Conditioning | None:
-        """Return segments (token types) of networks that have them, and what pixels a network is to see."""
+        """Return classes and segments (token types) of networks that have them, and what pixels a network is to see."""
         known = dict(conditions or {})
         takes = {"segments": getattr(self.network.config, "segments", 0), "visible": not self.network.causal}
         given = {name: known.pop(name, None) for name, taken in takes.items() if taken}
+        label = known.pop("label", None) if self._names else None
         self.refuse(known)
         rows = {
             name: padded.rolled(values.reshape(padded.given.shape))
@@ -147,7 +196,31 @@ class Continuing(Prompts):
         }
         if "visible" in rows:
             rows["visible"] = rows["visible"] != 0
+        if label is not None:
+            rows["classes"] = torch.tensor(self._classes(label, len(padded.given)))
         return Conditioning(**rows) if rows else None
+
+    @property
+    def _names(self) -> tuple[str, ...]:
+        """Names of the classes that the network was told of."""
+        names: tuple[str, ...] = getattr(self.network.config, "classes", ())
+        return names
+
+    def _classes(self, label: Any, count: int) -> list[int]:
+        """Return the class of each of ``count`` samples; one label alone is everyone's.
+
+        Raises:
+            ZooError: a label that the network was not told of, or another number of them.
+        """
+        labels = list(label) if isinstance(label, list | tuple) else [label]
+        if len(labels) not in (1, count):
+            raise ZooError(f"label: expected one, or one for each of {count} samples, got {len(labels)}")
+        known = {name: number for number, name in enumerate(self._names)} | {None: NO_CLASS}
+        labels = [None if name is None else str(name) for name in labels]
+        for name in labels:
+            if name not in known:
+                raise ZooError(f"unknown label '{name}'{suggest(name, self._names)}")
+        return [known[name] for name in labels] * (count // len(labels))
 
     def _first_id(self) -> int:
         """Return what a sample begins after where there is no start id: a document's end, a new line, else id 0."""
@@ -205,6 +278,7 @@ class Translating(Prompts):
 
     def conditioning(self, starts: Sequence[Start], settings: SamplingSettings) -> Conditioning | None:
         """Return the sources, side by side."""
+        self.refuse_guidance(settings)
         sources = [start.source for start in starts if start.source is not None]
         context = self.encoder.context
         return Conditioning.of_sources(

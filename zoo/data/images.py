@@ -20,13 +20,12 @@ from zoo.data.sources import Manifest, Source
 from zoo.data.text import check_modality, locate
 from zoo.download import Progress
 from zoo.errors import ZooError
-from zoo.network import Conditioning, Network
+from zoo.network import NO_CLASS, Conditioning, Network
 from zoo.tokenizers.base import Modality, Tokenizer
 from zoo.tokenizers.image.base import Ids, ImageTokenizer
 
 HELD_OUT_SEED = 0
 """Of what is hidden in the held-out pictures, which is the same in every run."""
-NO_CLASS = -1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +35,7 @@ class Images:
     Attributes:
         path: folder (one folder per class, or flat), file, glob, .npz or MNIST's folder of yours; before ``source``.
         source: where the recipe's own pictures are fetched from; None if it has none.
+        wanted: where a recipe without a source would have its pictures from, for the line that asks for ``path``.
         conditional: the class of a picture is given to the network; takes labels.
         unlabelled: share of the training rows whose class is kept back, so that the network can do without, and
             guidance has something to compare with (Ho and Salimans 2022, section 3.2).
@@ -46,6 +46,7 @@ class Images:
 
     path: str | None = None
     source: Source | Manifest | None = None
+    wanted: str = ""
     conditional: bool = False
     unlabelled: float = 0.1
     flip: bool = False
@@ -65,7 +66,7 @@ class Images:
         Raises:
             ZooError: no data, or not pictures: one line that names the file.
         """
-        path, entries = locate(self.path, self.source, progress)
+        path, entries = locate(self.path, self.source, progress, wanted=self.wanted or "FOLDER")
         records = read_images(path)
         own = [{"name": records.title, "license": "not stated", "sha256": records.sha256}]
         return ImageCorpus(records, entries or own, self)

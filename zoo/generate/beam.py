@@ -15,7 +15,7 @@ from zoo.generate.reader import CachedReader, PlainReader, Reader
 from zoo.generate.sampler import check_prompt, device_of, evaluation_mode, no_probability, prepared
 from zoo.generate.settings import SamplingSettings
 from zoo.generate.window import Windows, select_conditioning
-from zoo.network import Conditioning, Network
+from zoo.network import Conditioning, Predictor
 from zoo.transformer.linear import pack_for_drawing
 
 
@@ -36,7 +36,7 @@ class Hypothesis:
 
 @torch.no_grad()
 def beam_search(
-    network: Network,
+    network: Predictor,
     prompt: Tensor,
     settings: SamplingSettings,
     *,

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from zoo.generate.window import Windows
-from zoo.network import Cache, Conditioning, Network
+from zoo.network import Cache, Conditioning, Predictor
 
 
 class Reader(Protocol):
@@ -24,7 +24,7 @@ class Reader(Protocol):
 class PlainReader:
     """Reads every window whole, at every step."""
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Predictor) -> None:
         self._network = network
 
     def read(self, windows: Windows, conditioning: Conditioning | None) -> Tensor:
@@ -43,7 +43,7 @@ class PlainReader:
 class CachedReader:
     """Reads each id once, into a cache; a window that slides is read afresh."""
 
-    def __init__(self, network: Network, chunk: int | None) -> None:
+    def __init__(self, network: Predictor, chunk: int | None) -> None:
         self._network = network
         self._chunk = chunk
         self._cache: Cache | None = None

@@ -15,7 +15,7 @@ from zoo.generate.logits import LogitsTransform, transform, transforms_of
 from zoo.generate.reader import CachedReader, PlainReader, Reader
 from zoo.generate.settings import SamplingSettings
 from zoo.generate.window import Windows, select_conditioning
-from zoo.network import Conditioning, Network
+from zoo.network import Conditioning, Predictor
 from zoo.transformer.linear import pack_for_drawing
 
 
@@ -51,7 +51,7 @@ class Sampler:
 
     def __init__(
         self,
-        network: Network,
+        network: Predictor,
         prompts: Sequence[Tensor],
         settings: SamplingSettings,
         *,
@@ -132,7 +132,7 @@ class Sampler:
 
 
 def generate_ids(
-    network: Network,
+    network: Predictor,
     prompts: Sequence[Tensor],
     settings: SamplingSettings,
     *,
@@ -161,7 +161,7 @@ def generate_ids(
 
 @torch.no_grad()
 def next_probabilities(
-    network: Network,
+    network: Predictor,
     prompt: Tensor,
     settings: SamplingSettings,
     transforms: Sequence[LogitsTransform] = (),
@@ -197,7 +197,7 @@ def sample_seeds(prompts: Sequence[Tensor], seed: int) -> list[int]:
     return seeds
 
 
-def check_prompt(prompt: Tensor, network: Network, settings: SamplingSettings, index: int) -> Tensor:
+def check_prompt(prompt: Tensor, network: Predictor, settings: SamplingSettings, index: int) -> Tensor:
     """Return the ids to start from, cut to the context if the settings say so, or raise ZooError."""
     if prompt.ndim != 1 or prompt.dtype != torch.int64:
         raise ZooError(f"prompt {index}: expected int64 ids (time,), got {prompt.dtype} of shape {tuple(prompt.shape)}")
@@ -221,7 +221,7 @@ def cut_prompt(prompt: Tensor, context: int, settings: SamplingSettings, index: 
 
 
 @torch.no_grad()
-def prepared(network: Network, conditioning: Conditioning | None) -> Conditioning | None:
+def prepared(network: Predictor, conditioning: Conditioning | None) -> Conditioning | None:
     """Return ``conditioning`` on the network's device, with what is the same at every step computed."""
     if conditioning is None:
         return None
@@ -232,7 +232,7 @@ def prepared(network: Network, conditioning: Conditioning | None) -> Conditionin
 
 
 @contextmanager
-def evaluation_mode(network: Network) -> Iterator[None]:
+def evaluation_mode(network: Predictor) -> Iterator[None]:
     """Switch dropout off for a while."""
     if not (isinstance(network, nn.Module) and network.training):
         yield
@@ -244,7 +244,7 @@ def evaluation_mode(network: Network) -> Iterator[None]:
         network.train()
 
 
-def device_of(network: Network) -> torch.device:
+def device_of(network: Predictor) -> torch.device:
     """Return where the network's parameters live."""
     parameter = next(network.parameters(), None) if isinstance(network, nn.Module) else None
     return torch.device("cpu") if parameter is None else parameter.device

@@ -20,6 +20,7 @@ class SamplingOptions(TypedDict, total=False):
     repetition_penalty: float
     beams: int
     length_penalty: float
+    guidance: float
     seed: int
     truncate: Literal["error", "left"]
 
@@ -38,6 +39,7 @@ class SamplingSettings:
             negative (CTRL, Keskar et al. 2019, section 4.1); 1 changes nothing.
         beams: sequences that beam search follows; 1 samples instead.
         length_penalty: beam search ranks by log-probability / length ** length_penalty.
+        guidance: how much more of what the label changes, see ``zoo.generate.guidance``; 1 is off, 0 forgets the label.
         seed: of the first sample of a prompt; the next ones of the same prompt use seed + 1, seed + 2, ...
         truncate: what to do with a prompt longer than the context: refuse it, or keep its right end (``left`` is cut).
     """
@@ -50,6 +52,7 @@ class SamplingSettings:
     repetition_penalty: float = 1.0
     beams: int = 1
     length_penalty: float = 1.0
+    guidance: float = 1.0
     seed: int = 0
     truncate: Literal["error", "left"] = "error"
 
@@ -58,7 +61,7 @@ class SamplingSettings:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int):
                 raise ZooError(f"{name}: must be a whole number, got {value!r}")
-        for name in ("temperature", "top_p", "min_p", "repetition_penalty", "length_penalty"):
+        for name in ("temperature", "top_p", "min_p", "repetition_penalty", "length_penalty", "guidance"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
                 raise ZooError(f"{name}: must be a finite number, got {value!r}")
@@ -76,6 +79,8 @@ class SamplingSettings:
             raise ZooError(f"repetition_penalty: must be more than 0, 1 is off, got {self.repetition_penalty}")
         if self.beams < 1:
             raise ZooError(f"beams: must be at least 1, got {self.beams}")
+        if self.guidance < 0:
+            raise ZooError(f"guidance: must be 0 (forgets the label) or more, 1 is off, got {self.guidance}")
         if not 0 <= self.seed < 2**62:
             raise ZooError(f"seed: must lie in [0, 2**62), got {self.seed}")
         if self.truncate not in ("error", "left"):
