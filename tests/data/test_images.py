@@ -166,3 +166,10 @@ def test_what_does_not_fit_is_said(pictures: Path, tmp_path: Path) -> None:
     np.savez(tmp_path / "plain.npz", x=np.zeros((9, 4, 4), dtype=np.uint8))
     with pytest.raises(ZooError, match="no labels to be conditional on"):
         Images(path=str(tmp_path / "plain.npz"), conditional=True).open()
+
+
+def test_a_recipe_without_pictures_says_where_to_get_some() -> None:
+    with pytest.raises(ZooError, match=r"no data of its own; say data\.path=FOLDER$"):
+        Images().open()
+    with pytest.raises(ZooError, match=r"say data\.path=png/72 in a checkout of"):
+        build(Images, {"wanted": "png/72 in a checkout of x"}, "data").open()

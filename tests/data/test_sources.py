@@ -74,7 +74,7 @@ def test_a_recipe_with_a_source(server: Server, tmp_path: Path) -> None:
 
 
 def test_the_list_of_books(shared_data: Path) -> None:
-    assert manifests() == ["books"]
+    assert manifests() == ["books", "mnist"]
     books = Manifest(name="books", license="public domain")
     rows = list(books._rows())
     assert len(rows) == 73

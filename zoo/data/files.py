@@ -16,7 +16,7 @@ from typing import IO, Literal, cast
 from zoo.download import sha256_of as sha256_of
 from zoo.errors import ZooError, suggest
 
-Kind = Literal["text", "table", "image", "array", "idx", "sound", "other"]
+Kind = Literal["text", "table", "image", "array", "idx", "cifar", "archive", "sound", "other"]
 
 SUFFIXES: dict[Kind, frozenset[str]] = {
     "text": frozenset(
@@ -27,10 +27,10 @@ SUFFIXES: dict[Kind, frozenset[str]] = {
     "table": frozenset({".csv", ".tsv", ".jsonl"}),
     "image": frozenset({".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}),
     "array": frozenset({".npz"}),
+    "cifar": frozenset({".bin"}),
+    "archive": frozenset({".tar", ".tgz"}),
     "sound": frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif"}),
-    "other": frozenset(
-        {".zip", ".tar", ".tgz", ".bz2", ".xz", ".7z", ".pdf", ".docx", ".npy", ".pt", ".pkl", ".parquet"}
-    ),
+    "other": frozenset({".zip", ".bz2", ".xz", ".7z", ".pdf", ".docx", ".npy", ".pt", ".pkl", ".parquet"}),
 }
 NOTES = ("readme", "license", "licence", "copying")
 """A folder's files whose names start so are about the data, not data."""
@@ -129,7 +129,7 @@ def _walk(root: Path) -> Iterator[DataFile]:
 def open_bytes(path: Path) -> Iterator[IO[bytes]]:
     """Open a file for reading, unpacked if it is gzipped; whatever goes wrong becomes one line that names the file."""
     try:
-        with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as stream:
+        with gzip.open(path) if path.suffix.lower() in (".gz", ".tgz") else path.open("rb") as stream:
             yield cast("IO[bytes]", stream)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise ZooError(f"{path}: damaged gzip file ({error}); fetch or pack it again") from None

@@ -19,7 +19,8 @@ from zoo.errors import ZooError
 
 T = TypeVar("T")
 KINDS: dict[Kind, str] = {"text": "text", "table": "tables", "image": "images", "array": "arrays", "idx": "MNIST files",
-                          "sound": "sounds", "other": "files of another kind"}  # fmt: skip
+                          "cifar": "CIFAR-10 files", "archive": "tar archives", "sound": "sounds",
+                          "other": "files of another kind"}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Readers of images: files, one folder per class, .npz arrays, and MNIST's idx files."""
+"""Readers of images: files, one folder per class, .npz arrays, MNIST's idx files, and CIFAR-10."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from PIL import UnidentifiedImageError
 
 from zoo.data.files import DataFile, find, open_bytes, sha256_of_all
 from zoo.data.read import choose, class_folders
+from zoo.data.read_cifar import read_cifar
 from zoo.data.records import Image, Records
 from zoo.data.split import require_both, split_count, split_names
 from zoo.errors import ZooError
@@ -30,7 +31,7 @@ FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF", "PPM")
 
 
 def read_images(path: str) -> Records[Image]:
-    """Read images: a file, a folder (one folder per class, or flat), a glob, an .npz, or a folder of MNIST's idx files.
+    """Read images: a file, a folder (one folder per class, or flat), a glob, an .npz, MNIST's idx files, CIFAR-10.
 
     An .npz holds ``x`` and optionally ``y``, or ``x_train, y_train, x_test, y_test``; ``x`` is uint8 (count, height,
     width) or (count, height, width, channels), ``y`` whole numbers or texts. Nothing in it is ever unpickled.
@@ -39,13 +40,16 @@ def read_images(path: str) -> Records[Image]:
         ZooError: nothing there, a damaged file, arrays of another shape: one line that names it.
     """
     found = find(path)
-    files = choose(found, "image", "array", "idx")
+    files = choose(found, "image", "array", "idx", "cifar", "archive")
     if files[0].kind == "array":
         if len(files) > 1:
             raise ZooError(f"{path}: holds {len(files)} .npz files; name one of them")
         records = _read_npz(files[0])
     elif files[0].kind == "idx":
         records = _read_idx(files, path)
+    elif files[0].kind in ("cifar", "archive"):
+        images, labels = read_cifar(files if files[0].kind == "archive" else found.files, path)
+        records = _in_memory(found.title, images, labels, [], sha256_of_all(files))
     else:
         train, held_out = split_names([file.name for file in files])
         records = Records(

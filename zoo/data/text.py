@@ -223,7 +223,7 @@ def bits_per_byte(nats: float, stream: Stream) -> dict[str, Any]:
 
 
 def locate(
-    path: str | None, source: Source | Manifest | None, progress: Progress | None
+    path: str | None, source: Source | Manifest | None, progress: Progress | None, *, wanted: str = "FILE"
 ) -> tuple[str, list[dict[str, Any]]]:
     """Return where a recipe's data is, fetched if need be, and its card entries; none for a path of the user's.
 
@@ -233,7 +233,7 @@ def locate(
     if path is not None:
         return path, []
     if source is None:
-        raise ZooError("this recipe has no data of its own; say data.path=FILE")
+        raise ZooError(f"this recipe has no data of its own; say data.path={wanted}")
     return str(source.fetch(progress)), source.describe()
 
 
