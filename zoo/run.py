@@ -18,12 +18,19 @@ from zoo.loading import choose_device, open_checkpoint
 from zoo.memory import total_bytes
 from zoo.recipe import Recipe
 from zoo.settings import tag, to_mapping
-from zoo.tokenizers.base import Tokenizer
+from zoo.tokenizers.base import Modality, Tokenizer
 from zoo.tokenizers.none import NoTokenizer
 from zoo.train.loop import Trainer, TrainResult
 from zoo.train.monitor import Monitor
 from zoo.transformer.config import TransformerConfig
 from zoo.weights.folder import Contents, refuse_foreign
+
+LIMITS: dict[Modality, str] = {
+    "text": "It imitates that text; what it states is not knowledge.",
+    "image": "It imitates those pictures, and knows nothing else.",
+    "music": "It imitates that music, and knows nothing else.",
+}
+"""What a card says of every model."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,7 +178,7 @@ class Prepared:
                 "seed": run.seed,
                 "parameters": self.parameters,
                 **({"init": run.init} if run.init else {}),
-                "limits": f"Trained only on: {names}. It imitates that text; what it states is not knowledge.",
+                "limits": f"Trained only on: {names}. {LIMITS[recipe.modality]}",
             },
         )
 

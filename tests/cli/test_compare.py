@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from PIL import Image
+
 from tests.cli.conftest import Zoo
 from zoo.cli.compare import show
 
@@ -50,3 +52,32 @@ def test_the_table_ranks_by_bits_per_byte_and_marks_lossy_ones() -> None:
     assert lines[1].split()[:4] == ["word", "9", "10", "2.250*"]
     assert lines[2].split()[:4] == ["byte", "9", "10", "2.500"]
     assert lines[3].startswith("* this tokenizer drops part of the text")
+
+
+def test_pictures_are_compared_in_bits_of_a_dimension(zoo: Zoo) -> None:
+    words = ("compare", "image/digits", "size=tiny", "train.steps=3", "threads=1", "out=both")
+    done = zoo(*words, "tokenizer=gray_levels,pixel_clusters", "--json")
+    assert done.code == 0, done.err
+    levels, clusters = done.document["rows"]
+    per_pixel = levels["metrics"]["bits_per_pixel"]
+    assert abs(levels["metrics"]["bits_per_dimension"] - 4 - per_pixel) < 1e-9  # 16 of 256 levels
+    assert clusters["metrics"]["bits_per_dimension"] is None
+    assert clusters["metrics"]["bits_per_pixel"] > 0
+    assert (levels["vocabulary"], clusters["vocabulary"]) == (17, 18)  # the data has 17 levels, all in the palette
+    assert clusters["metrics"]["quantization_rmse"] == 0
+    for row in (levels, clusters):
+        assert Image.open(row["sample"]).size == (8, 8)
+
+
+def test_the_table_of_pictures_puts_what_is_not_comparable_last() -> None:
+    def row(name: str, dimension: float | None, pixel: float) -> dict[str, object]:
+        metrics = {"loss": 1.0, "bits_per_dimension": dimension, "bits_per_pixel": pixel, "quantization_rmse": 2.0}
+        facts = {"vocabulary": 9, "parameters": 10, "tokens_per_second": 5.0, "seconds": 1.0, "sample": f"{name}.png"}
+        return {"tokenizer": name, "metrics": metrics, **facts}
+
+    lines = show([row("coarse", 6.5, 2.5), row("palette", None, 1.5), row("fine", 6.25, 4.5)]).splitlines()
+    assert lines[0].split()[3:7] == ["bits/dim", "bits/pixel", "rmse", "nats/token"]
+    assert lines[1].split()[:6] == ["fine", "9", "10", "6.250", "4.500", "2.000"]
+    assert [line.split()[0] for line in lines[2:4]] == ["coarse", "palette"]
+    assert lines[3].split()[3] == "-"
+    assert "at an equal rmse" in lines[5]

@@ -61,35 +61,72 @@ def run(call: Call) -> dict[str, list[dict[str, Any]]]:
     return {"rows": rows}
 
 
+@dataclass(frozen=True, kw_only=True)
+class Units:
+    """How what tokenizers reach is shown side by side.
+
+    Attributes:
+        columns: head and metric of each, the first those that survive a swap.
+        notes: what can be compared, in a line each.
+    """
+
+    columns: tuple[tuple[str, str], ...]
+    notes: tuple[str, ...]
+
+    def rank(self, row: Mapping[str, Any]) -> tuple[bool, float]:
+        """Return what rows are sorted by: the first unit, those without it last, by the first that they have."""
+        values = [row["metrics"].get(name) for _, name in self.columns]
+        return values[0] is None, next(value for value in values if value is not None)
+
+
+TEXT = Units(
+    columns=(("bits/byte", "bits_per_byte"), ("nats/token", "loss")),
+    notes=("bits/byte of the raw held-out text is the number to compare: a token is not the same for each",),
+)
+IMAGES = Units(
+    columns=(
+        ("bits/dim", "bits_per_dimension"),
+        ("bits/pixel", "bits_per_pixel"),
+        ("rmse", "quantization_rmse"),
+        ("nats/token", "loss"),
+    ),
+    notes=(
+        "bits/dim pays for all 256 levels, those that a tokenizer merges too: the number to compare where there is one",
+        "bits/pixel pays for the tokens alone: compare it at an equal rmse, the error (0 to 255) of decoded pictures",
+    ),
+)
+
+
 def show(rows: Sequence[Mapping[str, Any]]) -> str:
     """Return the table, the best row first, and a sample of each."""
-    ranked = sorted(rows, key=lambda row: row["metrics"].get("bits_per_byte", row["metrics"]["loss"]))
+    units = IMAGES if any("quantization_rmse" in row["metrics"] for row in rows) else TEXT
+    ranked = sorted(rows, key=units.rank)
     shown = [
         [
             row["tokenizer"],
             f"{row['vocabulary']:,}",
             count(row["parameters"]),
-            _bits(row["metrics"]),
-            f"{row['metrics']['loss']:.3f}",
+            *(_unit(row["metrics"], name) for _, name in units.columns),
             f"{row['tokens_per_second']:,.0f}",
             f"{row['seconds']:,.0f}",
         ]
         for row in ranked
     ]
-    head = ["tokenizer", "ids", "parameters", "bits/byte", "nats/token", "tokens/s", "seconds"]
-    parts = [table(head, shown, right=range(1, 7))]
+    head = ["tokenizer", "ids", "parameters", *(head for head, _ in units.columns), "tokens/s", "seconds"]
+    parts = [table(head, shown, right=range(1, len(head)))]
     if any(row["metrics"].get("lossless") is False for row in rows):
         parts.append(dim("* this tokenizer drops part of the text, and its bits do not pay for that"))
-    parts.append(dim("bits/byte of the raw held-out text is the number to compare: a token is not the same for each"))
+    parts += [dim(note) for note in units.notes]
     for row in ranked:
         parts += ["", bold(f"-- {row['tokenizer']}"), row["sample"].strip()]
     return "\n".join(parts)
 
 
-def _bits(metrics: Mapping[str, Any]) -> str:
-    if "bits_per_byte" not in metrics:
+def _unit(metrics: Mapping[str, Any], name: str) -> str:
+    value = metrics.get(name)
+    if value is None:
         return "-"
-    return f"{metrics['bits_per_byte']:.3f}{'*' if metrics.get('lossless') is False else ''}"
+    return f"{value:.3f}{'*' if name == 'bits_per_byte' and metrics.get('lossless') is False else ''}"
 
 
 def _recipes(name: str, keys: Keys, overrides: Mapping[str, str]) -> dict[str, Recipe]:
@@ -130,7 +167,10 @@ def _row(tokenizer: str, prepared: Prepared, keys: Keys) -> dict[str, Any]:
         for field in dataclasses.fields(recipe.generate)
         if field.name != "seed"
     }
-    sample = load(out, device=keys.device).generate(recipe.prompt, seed=keys.seed, **sampling)
+    sample = load(out, device=keys.device).generate(recipe.prompt or None, seed=keys.seed, **sampling)
+    if not isinstance(sample, str):
+        picture, sample = sample, f"{out}.png"
+        picture.save(sample)
     speeds = [record["tokens_per_second"] for record in read_log(out) if record["split"] == "train"]
     return {
         "tokenizer": tokenizer,
@@ -147,11 +187,12 @@ def _row(tokenizer: str, prepared: Prepared, keys: Keys) -> dict[str, Any]:
 VERB = Verb(
     usage="compare RECIPE tokenizer=NAME,NAME,... [key=value...]",
     about="Trains a recipe once per tokenizer, everything else the same: network, steps, rows and tokens per row. One "
-    "table shows what each made of it, in bits per byte of the raw text, which no tokenizer can flatter. All other "
-    "keys are those of zoo train.",
+    "table shows what each made of it, in bits per byte of the raw text, which no tokenizer can flatter; of pictures, "
+    "in bits per dimension, or per pixel at an error. All other keys are those of zoo train.",
     keys=Keys,
     examples=(
         ("zoo compare text/topics tokenizer=byte,char,bpe", "on text that every machine has"),
+        ("zoo compare image/digits tokenizer=gray_levels,pixel_clusters", "on pictures that come with scikit-learn"),
         ("zoo compare text/file data.path=novel.txt tokenizer=char,word,bpe train.steps=500", "on a text of yours"),
     ),
     run=run,

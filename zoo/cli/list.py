@@ -153,8 +153,15 @@ def _with_sizes(listed: str, recipes: list[dict[str, Any]]) -> str:
 
 
 def _metric(metrics: dict[str, Any]) -> str:
-    """Return the one number that says most about a text model."""
-    for key, words in (("bits_per_byte", "bits per byte"), ("exact_match", "exact match"), ("loss", "nats per token")):
+    """Return the one number that says most about a model."""
+    said = {
+        "bits_per_byte": "bits per byte",
+        "exact_match": "exact match",
+        "bits_per_dimension": "bits per dimension",
+        "bits_per_pixel": "bits per pixel",
+        "loss": "nats per token",
+    }
+    for key, words in said.items():
         if isinstance(metrics.get(key), int | float):
             return f"{metrics[key]:.3f} {words}"
     return ""

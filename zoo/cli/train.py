@@ -34,10 +34,11 @@ class Keys:
 
 
 RECIPE_KEYS = (
-    ("tokenizer=NAME", "byte, char, word, bpe, wordpiece, ...: any one of 'zoo list tokenizers'"),
+    ("tokenizer=NAME", "byte, bpe, gray_levels, pixel_clusters, ...: any one of 'zoo list tokenizers'"),
     ("tokenizer.vocabulary=N", "for tokenizers that learn their vocabulary"),
-    ("data.path=PATH", "your text: a file, folder, glob, .gz, CSV, TSV or JSON lines"),
+    ("data.path=PATH", "your text: a file, folder, glob, .gz, CSV, TSV or JSON lines; or your pictures"),
     ("data.columns.text=NAME", "the column of a table that holds the text, if it is not called text"),
+    ("data.conditional=true", "of pictures with one folder per class: learn to draw what class is asked for"),
     ("data.columns.source=NAME", "of a table of pairs, and data.columns.target; data.header=false: without names"),
     ("train.steps=N", "updates"),
     ("train.batch=N", "rows in one forward pass"),
@@ -103,6 +104,9 @@ def split_keys(pairs: Mapping[str, str]) -> tuple[Keys, dict[str, str]]:
     return read_keys(Keys, own), overrides
 
 
+_DOES = {"text": "write", "image": "draw", "music": "play"}
+
+
 def _goodbye(prepared: Prepared, result: TrainResult) -> str:
     """Return what was reached, and what to do next."""
     run = prepared.run
@@ -115,7 +119,7 @@ def _goodbye(prepared: Prepared, result: TrainResult) -> str:
             f"trained {result.step:,} steps in {result.seconds:,.0f} s; on the held-out part:",
             columns(metric_words(result.metrics)),
             "",
-            f"Let it write: {bold(f'zoo generate {target}{prompt}')}",
+            f"Let it {_DOES[run.recipe.modality]}: {bold(f'zoo generate {target}{prompt}')}",
             dim(f"Details: {run.out / 'card.yaml'}, {run.out / 'metrics.jsonl'}"),
         ]
     )
@@ -132,6 +136,7 @@ VERB = Verb(
         ("zoo train text/file data.path=novel.txt out=checkpoints/novel", "a model of a text of yours"),
         ("zoo train text/file data.path=novel.txt tokenizer=char train.steps=500", "with another tokenizer"),
         ("zoo train text/seq2seq data.path=phrases.tsv", "from a source to its target, from a table of such pairs"),
+        ("zoo train image/folder data.path=photos/ out=checkpoints/photos", "of pictures of yours"),
         ("zoo train text/file data.path=letters/ init=novel out=checkpoints/letters", "go on from a model you have"),
     ),
     run=run,

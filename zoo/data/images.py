@@ -232,13 +232,12 @@ class NextPixel(ImageData):
         tokenizer = self._tokenizer
         images = tokens / self._train.ids.shape[1]
         per_image = nats / images
-        found: dict[str, Any] = {
+        return {
             "nats_per_image": per_image,
             "bits_per_dimension": tokenizer.bits_per_dimension(per_image),
+            "bits_per_pixel": per_image / (math.log(2) * tokenizer.rows * tokenizer.columns),
+            "quantization_rmse": self._rmse,
         }
-        if found["bits_per_dimension"] is None:
-            found["bits_per_pixel"] = per_image / (math.log(2) * tokenizer.rows * tokenizer.columns)
-        return found | {"quantization_rmse": self._rmse}
 
     def check(self, network: Network) -> None:
         """Refuse a network that would see what it is to predict."""
