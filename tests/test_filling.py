@@ -86,6 +86,21 @@ def test_special_tokens_in_the_text_are_not_doubled_and_part_it() -> None:
     assert model(config=dataclasses.replace(CONFIG, segments=0)).fill(pair).ids.tolist()[:4] == [2, 5, 3, 11]
 
 
+@pytest.mark.parametrize(
+    ("segments", "message"),
+    [
+        ([[0, 1]], r"segments: expected a tensor of the shape of ids \(1, 2\), got list"),
+        (torch.zeros(1, 3, dtype=torch.int64), r"expected a tensor of the shape of ids \(1, 2\), got \(1, 3\)"),
+        (torch.tensor([[0, 2]]), "segments: expected int64 from 0 to 1"),
+        (torch.tensor([[-1, 0]]), "segments: expected int64 from 0 to 1"),
+        (torch.zeros(1, 2), "segments: expected int64 from 0 to 1"),
+    ],
+)
+def test_segments_that_do_not_fit_the_ids(segments: Any, message: str) -> None:
+    with pytest.raises(ZooError, match=message):
+        model().logits(torch.tensor([[2, 3]]), conditions={"segments": segments})
+
+
 def test_the_order_of_filling() -> None:
     text = "[MASK] the [MASK] a [MASK]"
     at_once, one_by_one = model().fill(text), model().fill(text, order="one_by_one")

@@ -190,10 +190,14 @@ class Continuing(Prompts):
         label = known.pop("label", None) if self._names else None
         self.refuse(known)
         rows = {
-            name: padded.rolled(values.reshape(padded.given.shape))
+            name: padded.rolled(_like(padded.given, values, name))
             for name, values in given.items()
             if values is not None
         }
+        segments = getattr(self.network.config, "segments", 0)
+        kinds = rows.get("segments", NONE)
+        if kinds.dtype != torch.int64 or bool(((kinds < 0) | (kinds >= segments)).any()):
+            raise ZooError(f"segments: expected int64 from 0 to {segments - 1}")
         if "visible" in rows:
             rows["visible"] = rows["visible"] != 0
         if label is not None:
@@ -312,6 +316,14 @@ class Translating(Prompts):
         if len(sources) not in (1, count):
             raise ZooError(f"source: expected one, or one for each of {count} rows, got {len(sources)}")
         return sources * (count // len(sources))
+
+
+def _like(ids: Tensor, values: Any, name: str) -> Tensor:
+    """Return a condition that says something of each id, (batch, time) as ``ids`` are."""
+    if not isinstance(values, Tensor) or values.numel() != ids.numel():
+        given = str(tuple(values.shape)) if isinstance(values, Tensor) else type(values).__name__
+        raise ZooError(f"{name}: expected a tensor of the shape of ids {tuple(ids.shape)}, got {given}")
+    return values.reshape(ids.shape)
 
 
 def prompts_of(network: AnyNetwork, tokenizer: Tokenizer[Any]) -> Prompts:

@@ -26,8 +26,9 @@ class PaddedIds:
         if not isinstance(ids, Tensor) or ids.ndim not in (1, 2) or ids.dtype != torch.int64 or not ids.numel():
             given = f"{ids.dtype} {tuple(ids.shape)}" if isinstance(ids, Tensor) else type(ids).__name__
             raise ZooError(f"ids: expected int64 (batch, time) with at least one id, got {given}")
-        if mask is not None and mask.shape != ids.shape:
-            raise ZooError(f"mask: expected the shape of ids {tuple(ids.shape)}, got {tuple(mask.shape)}")
+        if mask is not None and (not isinstance(mask, Tensor) or mask.shape != ids.shape):
+            given = str(tuple(mask.shape)) if isinstance(mask, Tensor) else type(mask).__name__
+            raise ZooError(f"mask: expected a tensor of the shape of ids {tuple(ids.shape)}, got {given}")
         self.given = ids.reshape(-1, ids.shape[-1])
         real = torch.ones_like(self.given, dtype=torch.bool) if mask is None else mask.reshape(-1, ids.shape[-1]).bool()
         self._real = real.to(ids.device)
