@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,12 @@ from zoo.errors import ZooError
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a UTF-8 file under a temporary name and rename it.
+    """Write a UTF-8 file; see ``write_bytes``."""
+    write_bytes(path, text.encode("utf-8", "surrogatepass"))
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file under a temporary name and rename it.
 
     Raises:
         ZooError: the folder cannot be written to.
@@ -19,7 +25,7 @@ def write_text(path: Path, text: str) -> None:
     part = path.with_name(f".{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(text.encode("utf-8", "surrogatepass"))
+        part.write_bytes(data)
         os.replace(part, path)
     except OSError as error:
         part.unlink(missing_ok=True)
@@ -29,3 +35,22 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, document: Any) -> None:
     """Write a JSON document; see ``write_text``."""
     write_text(path, json.dumps(document, ensure_ascii=False, indent=1, allow_nan=False) + "\n")
+
+
+def read_samples(file: Path | None, settings: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the samples that an earlier call left in its samples.json.
+
+    Raises:
+        ZooError: a file that is none of ours, or one that was drawn with other settings.
+    """
+    if file is None or not file.exists():
+        return []
+    try:
+        document = json.loads(file.read_text(encoding="utf-8"))
+        earlier, samples = document["settings"], list(document["samples"])
+    except (ValueError, KeyError, TypeError):
+        raise ZooError(f"{file} cannot be gone on with: it is not what generate wrote; use overwrite=true") from None
+    for name, value in settings.items():
+        if earlier.get(name) != value:
+            raise ZooError(f"{file} was drawn with {name}={earlier.get(name)!r}, not {value!r}; choose another out=DIR")
+    return samples

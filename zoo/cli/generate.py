@@ -1,15 +1,15 @@
-"""``zoo generate``: let a checkpoint write."""
+"""``zoo generate``: let a checkpoint write, or draw."""
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from zoo.cli.files import write_json
+from zoo.cli.files import read_samples, write_json
+from zoo.cli.pictures import FOLDER, Asked, draw_pictures, read_asked
 from zoo.cli.terminal import bar, cells, cut, dim, one_line, put, say, width
 from zoo.cli.training import use_threads
 from zoo.cli.verb import Call, Verb, key, one_target, read_keys, read_text
@@ -34,6 +34,15 @@ class Keys:
         None, "text to go on from, taken to the letter; prompt=- reads standard input", literal=True
     )
     prompt_file: str | None = key(None, "file with the text to go on from", literal=True)
+    image: str | None = key(None, "picture to complete, or a folder or glob of them", literal=True)
+    keep_rows: int | None = key(None, "of image: top rows to keep; default: the upper half")
+    mask: str | None = key(
+        None,
+        "instead of keep_rows: a picture, white where image is to be drawn anew (models of hidden pixels)",
+        literal=True,
+    )
+    label: str | None = key(None, "class of the picture, for models that were told it; all: each of them", literal=True)
+    guidance: float = key(1.0, "above 1: pictures more typical of their label, and less varied (try 2); 1 is off")
     count: int = key(1, "samples; the second has the seed of the first plus 1, and so on")
     max_new_tokens: int | None = key(None, "length; default: what the recipe says, else what fits the context")
     temperature: float = key(1.0, "below 1 bolder towards the likely, above 1 wilder, 0 always the most likely")
@@ -48,8 +57,8 @@ class Keys:
     seed: int = key(0, "the same seed gives the same text")
     order: Literal["at_once", "one_by_one"] = key("at_once", "of several [MASK]: each by itself, or the surest first")
     show: Literal["text", "probabilities"] = key("text", "probabilities: what could come next, and how likely it is")
-    out: str | None = key(None, "folder for samples.json", literal=True)
-    overwrite: bool = key(False, "replace a samples.json that is there")
+    out: str | None = key(None, "folder for samples.json and pictures; default for pictures: " + FOLDER, literal=True)
+    overwrite: bool = key(False, "replace the samples that are there")
     resume: bool = key(False, "keep the samples that are in out, drawn by the same command; draw what is missing")
     device: str = key("auto", "auto (the GPU if there is one), cpu, cuda, cuda:1", literal=True)
     dtype: Literal["float32", "bfloat16"] = key("float32", "of the weights")
@@ -58,7 +67,7 @@ class Keys:
     def sampling(self) -> dict[str, Any]:
         """Return the arguments of ``Model.stream`` and ``Model.draw``."""
         names = ("max_new_tokens", "temperature", "top_k", "top_p", "min_p", "repetition_penalty", "truncate", "beams")
-        chosen = {name: getattr(self, name) for name in (*names, "length_penalty", "seed")}
+        chosen = {name: getattr(self, name) for name in (*names, "length_penalty", "guidance", "seed")}
         return chosen | {"stop": (self.stop,) if self.stop else ()}
 
 
@@ -68,12 +77,18 @@ def run(call: Call) -> dict[str, Any]:
     keys = read_keys(Keys, call.pairs)
     path = locate(target).path
     prompt = read_text(keys.prompt, keys.prompt_file, "prompt")
+    asked = read_asked(keys.image, keys.keep_rows, keys.mask, keys.label)
     file = _samples_file(keys)
     use_threads(keys.threads)
 
     from zoo.loading import load
 
     model = load(path, device=keys.device, dtype=keys.dtype)
+    if model.modality == "image":
+        return _draw(model, target, prompt, asked, keys, quiet=call.json)
+    asked.refuse(model.modality)
+    if keys.resume and file is None:
+        raise ZooError("resume=true goes on with a samples.json: say out=DIR")
     if not model.network.causal:
         return _fill(model, prompt, keys, file, quiet=call.json)
     if keys.order != "at_once":
@@ -85,7 +100,7 @@ def run(call: Call) -> dict[str, Any]:
         _stream(model, prompt, keys, begins)
         return {}
     settings = {"checkpoint": str(target), "prompt": prompt or "", **_stated(keys)}
-    samples = _kept(file, settings)[: keys.count] if keys.resume and keys.beams == 1 else []
+    samples = read_samples(file, settings)[: keys.count] if keys.resume and keys.beams == 1 else []
     if missing := keys.count - len(samples):
         drawn = model.draw(prompt, count=missing, **{**keys.sampling(), "seed": keys.seed + len(samples)})
         samples += [
@@ -102,11 +117,28 @@ def run(call: Call) -> dict[str, Any]:
     return document
 
 
+def _draw(model: Model, target: str, prompt: str | None, asked: Asked, keys: Keys, *, quiet: bool) -> dict[str, Any]:
+    """Draw pictures, which go into files."""
+    texts = {"prompt": prompt, "stop": keys.stop, "order": keys.order != "at_once", "show": keys.show != "text"}
+    names = [name for name, value in texts.items() if value]
+    if names:
+        raise ZooError(f"{names[0]}: belongs to models of text; this one makes pictures: image=FILE completes one")
+    return draw_pictures(
+        model,
+        asked,
+        keys.sampling(),
+        keys.count,
+        Path(keys.out or FOLDER),
+        {"checkpoint": target, **_stated(keys)},
+        resume=keys.resume,
+        overwrite=keys.overwrite,
+        quiet=quiet,
+    )
+
+
 def _samples_file(keys: Keys) -> Path | None:
     """Return where samples.json goes, refused before anything is drawn if something is there."""
     if keys.out is None:
-        if keys.resume:
-            raise ZooError("resume=true goes on with a samples.json: say out=DIR")
         return None
     file = Path(keys.out) / "samples.json"
     if file.exists() and not (keys.overwrite or keys.resume):
@@ -117,25 +149,6 @@ def _samples_file(keys: Keys) -> Path | None:
 def _stated(keys: Keys) -> dict[str, Any]:
     """Return what decides a sample beside checkpoint and prompt, as JSON holds it."""
     return {**keys.sampling(), "stop": keys.stop, "dtype": keys.dtype}
-
-
-def _kept(file: Path | None, settings: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the samples that an earlier call left in ``file``.
-
-    Raises:
-        ZooError: a file that is none of ours, or one that was drawn with other settings.
-    """
-    if file is None or not file.exists():
-        return []
-    try:
-        document = json.loads(file.read_text(encoding="utf-8"))
-        earlier, samples = document["settings"], list(document["samples"])
-    except (ValueError, KeyError, TypeError):
-        raise ZooError(f"{file} cannot be gone on with: it is not what generate wrote; use overwrite=true") from None
-    for name, value in settings.items():
-        if earlier.get(name) != value:
-            raise ZooError(f"{file} was drawn with {name}={earlier.get(name)!r}, not {value!r}; choose another out=DIR")
-    return samples
 
 
 def _stream(model: Model, prompt: str | None, keys: Keys, begins: str) -> None:
@@ -216,15 +229,18 @@ def probability_table(candidates: Sequence[tuple[str, float]]) -> str:
 
 
 VERB = Verb(
-    usage='generate CHECKPOINT [prompt="TEXT"] [key=value...]',
-    about="Lets a checkpoint write: a folder, or a name that 'zoo list checkpoints' shows. The text appears as it is "
-    "drawn; the same seed gives the same text. A masked language model (BERT) fills each [MASK] of the prompt instead.",
+    usage='generate CHECKPOINT [prompt="TEXT" | image=FILE] [key=value...]',
+    about="Lets a checkpoint write or draw: a folder, or a name that 'zoo list checkpoints' shows. The text appears as "
+    "it is drawn; the same seed gives the same text. A masked language model (BERT) fills each [MASK] of the prompt "
+    "instead. Pictures go to out: 000.png and so on, all on grid.png; completed ones beside the original on sheet.png.",
     keys=Keys,
     examples=(
         ('zoo generate shakespeare prompt="O God, O God!" max_new_tokens=200 temperature=0.8', "one sample"),
         ("cat chapter.txt | zoo generate novel prompt=- truncate=left count=3 top_p=0.95", "three endings of a text"),
         ('zoo generate shakespeare prompt="To be or not to " show=probabilities', "what could come next"),
         ('zoo generate text-bert prompt="He took his [MASK] and went." top_k=10', "what could stand there"),
+        ("zoo generate mnist label=all count=10 guidance=2 out=digits", "ten pictures of each class"),
+        ("zoo generate mnist image=seven.png keep_rows=14 count=5 out=sevens", "five ways to complete a picture"),
     ),
     run=run,
 )

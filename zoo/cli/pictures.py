@@ -1,0 +1,333 @@
+"""``zoo generate`` for pictures: files, a grid of all of them, and a sheet of what was given beside what was made."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zoo.cli.files import read_samples, write_bytes, write_json
+from zoo.cli.sheet import Heads, Row, Sheet, hidden, png, sheet, square, wrapped
+from zoo.cli.terminal import put, say
+from zoo.errors import ZooError
+
+if TYPE_CHECKING:
+    from PIL import Image as Pillow
+
+    from zoo.model import Model
+    from zoo.tokenizers.image.kept import Kept
+
+FOLDER = "outputs/images"
+"""Where pictures go if nobody says."""
+EVERY = "all"
+"""``label=all``: every class."""
+MEMORY = 1 << 30
+"""Bytes that keys and values of the pictures drawn at once may take."""
+AT_ONCE = 64
+COLUMNS, ROWS = 16, 32
+"""Most pictures side by side, and most rows of a sheet: more cannot be looked at."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What the command line says of pictures; checked before a model is loaded.
+
+    Attributes:
+        files: pictures to complete.
+        names: as people wrote them.
+        keep_rows: top rows of each that are kept; None for half.
+        mask: a picture that is white where pixels are to be drawn; None without.
+        label: a class, ``all`` for every class, None for none.
+    """
+
+    files: tuple[Path, ...] = ()
+    names: tuple[str, ...] = ()
+    keep_rows: int | None = None
+    mask: Path | None = None
+    label: str | None = None
+
+    def refuse(self, modality: str) -> None:
+        """Refuse to be asked of a model that makes something else.
+
+        Raises:
+            ZooError: name what belongs to pictures.
+        """
+        given = {"image": self.files, "label": self.label is not None}
+        names = [name for name, value in given.items() if value]
+        if names:
+            raise ZooError(f"{names[0]}: belongs to models of pictures, and this one makes {modality}; leave it out")
+
+
+def read_asked(image: str | None, keep_rows: int | None, mask: str | None, label: str | None) -> Asked:
+    """Check what the command line says; every file is read once, and none is kept in memory.
+
+    Raises:
+        ZooError: no such file, no picture, keys that do not go together.
+    """
+    for name, value in (("keep_rows", keep_rows), ("mask", mask)):
+        if value is not None and image is None:
+            raise ZooError(f"{name}: says what is kept of a picture; say which with image=FILE")
+    if keep_rows is not None and mask is not None:
+        raise ZooError("give keep_rows= or mask=, not both")
+    if keep_rows is not None and keep_rows < 0:
+        raise ZooError(f"keep_rows: must be 0 or more, got {keep_rows}")
+    if image is None:
+        return Asked(label=label)
+
+    from zoo.data.files import find
+    from zoo.data.read import choose
+    from zoo.data.read_image import read_image
+
+    if not image.strip():
+        raise ZooError("image is empty; name a file, a folder or a glob")
+    found = find(image)
+    files = found.files if found.form == "file" else choose(found, "image")
+    paths = tuple(file.path for file in files)
+    covering = None if mask is None else Path(mask).expanduser()
+    for path in (*paths, *([covering] if covering else [])):
+        read_image(path)
+    names = (image,) if found.form == "file" else tuple(map(str, paths))
+    return Asked(files=paths, names=names, keep_rows=keep_rows, mask=covering, label=label)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prompt:
+    """What one group of pictures begins with.
+
+    Attributes:
+        name: path of the picture, else the label, else nothing: what samples.json calls the prompt.
+        label: class that is asked for, None for none.
+        kept: the part of a picture that is given, None for none.
+    """
+
+    name: str
+    label: str | None
+    kept: Kept | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """Pictures to be drawn into a folder.
+
+    Attributes:
+        model: draws them.
+        prompts: at least one.
+        count: pictures for each.
+        sampling: arguments of ``Model.draw``.
+        out: the folder.
+        settings: what decides the pictures: another call may go on if all of it is the same.
+    """
+
+    model: Model
+    prompts: Sequence[Prompt]
+    count: int
+    sampling: Mapping[str, Any]
+    out: Path
+    settings: Mapping[str, Any]
+
+    def draw(self, samples: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+        """Draw what is missing in ``samples``; yield them as they grow, their pictures written."""
+        at_once = rows_at_once(self.model, self.sampling["guidance"])
+        seed, total = self.sampling["seed"], len(self.prompts) * self.count
+        while len(samples) < total:
+            first, before = divmod(len(samples), self.count)
+            count = min(self.count - before, at_once)
+            several = at_once // self.count if count == self.count else 0
+            prompts = self.prompts[first : first + max(several, 1)]
+            drawn = self.model.draw(
+                [prompt.kept for prompt in prompts],
+                count=count,
+                conditions=self._conditions(prompts),
+                **{**self.sampling, "seed": seed + before},
+            )
+            for place, one in enumerate(drawn):
+                index, prompt = len(samples), prompts[place // count]
+                path = self.out / f"{index:03d}.png"
+                write_bytes(path, png(one.sample))
+                own = {"index": index, "seed": seed + before + place % count, "prompt": prompt.name}
+                samples.append({**own, **_label(prompt), "file": str(path), "ids": one.ids.tolist()})
+            yield samples
+
+    def grid(self, pictures: Sequence[Pillow.Image]) -> Sheet:
+        """Return all pictures, a row for each prompt."""
+        if len(self.prompts) == 1 or (self.count == 1 and not any(prompt.label for prompt in self.prompts)):
+            return sheet(square(pictures, self.prompts[0].label or ""))
+        groups = [pictures[begin : begin + self.count] for begin in range(0, len(pictures), self.count)]
+        labelled = zip(self.prompts, groups, strict=True)
+        return sheet([row for prompt, own in labelled for row in wrapped(own, COLUMNS, prompt.label or "")])
+
+    def completions(self, pictures: Sequence[Pillow.Image]) -> Sheet:
+        """Return what was given, what was made of it, and what it was, side by side (Chen et al. 2020, figure 1)."""
+        shown = min(self.count, COLUMNS)
+        rows = []
+        for place, prompt in enumerate(self.prompts[:ROWS]):
+            own = pictures[place * self.count : place * self.count + shown]
+            rows.append(Row(tiles=[*given_and_whole(self.model, prompt.kept, own)], title=prompt.label or ""))
+        return sheet(rows, Heads(texts=("input", "completions", "original"), counts=(1, shown, 1)))
+
+    def _conditions(self, prompts: Sequence[Prompt]) -> dict[str, Any]:
+        labels = [prompt.label for prompt in prompts]
+        return {"label": labels} if any(label is not None for label in labels) else {}
+
+
+def draw_pictures(
+    model: Model,
+    asked: Asked,
+    sampling: Mapping[str, Any],
+    count: int,
+    out: Path,
+    settings: Mapping[str, Any],
+    *,
+    resume: bool,
+    overwrite: bool,
+    quiet: bool,
+) -> dict[str, Any]:
+    """Draw pictures into ``out``: ``000.png`` and so on, ``grid.png``, for completions ``sheet.png``; samples.json.
+
+    Args:
+        model: of pictures.
+        asked: what is given.
+        sampling: arguments of ``Model.draw``.
+        count: pictures for each prompt.
+        out: the folder.
+        settings: what decides the pictures beside ``asked``, as JSON holds it.
+        resume: keep the pictures that are there, drawn with the same settings.
+        overwrite: replace those that are there.
+        quiet: say nothing.
+
+    Raises:
+        ZooError: something is in the folder and nobody said what to do about it; whatever ``Model.draw`` refuses.
+    """
+    if count < 1:
+        raise ZooError(f"count must be at least 1, got {count}")
+    refuse_taken(out, allowed=resume or overwrite)
+    prompts = _prompts(model, asked)
+    told = {"image": list(asked.names), "keep_rows": asked.keep_rows, "mask": str(asked.mask or ""),
+            "label": asked.label, **({"count": count} if len(prompts) > 1 else {})}  # fmt: skip
+    job = Job(model=model, prompts=prompts, count=count, sampling=sampling, out=out, settings={**settings, **told})
+    total = len(prompts) * count
+    samples = _kept(out / "samples.json", job)[:total] if resume else []
+    if overwrite and not resume:
+        _clear(out)
+    document = {"samples": samples, "settings": dict(job.settings)}
+    for grown in job.draw(samples):
+        write_json(out / "samples.json", document)
+        if len(grown) < total and not quiet:
+            say(f"{len(grown)} of {total} pictures drawn")
+    pictures = [model.tokenizer.decode(_tensor(sample["ids"])) for sample in samples]
+    sheets = {"grid": job.grid(pictures)}
+    if asked.files:
+        sheets["sheet"] = job.completions(pictures)
+    for name, one in sheets.items():
+        write_bytes(out / f"{name}.png", one.png())
+    if not quiet:
+        _tell(job, sheets, pictures[0].size)
+    return document | {name: str(out / f"{name}.png") for name in sheets}
+
+
+def given_and_whole(model: Model, kept: Kept | None, made: Sequence[Pillow.Image]) -> Iterator[Pillow.Image]:
+    """Yield the visible part of a picture as the tokenizer shows it, what was made of it, and the whole picture."""
+    import numpy as np
+    from PIL import Image as Pillow
+
+    assert kept is not None
+    spec = model.tokenizer.spec
+    whole = model.tokenizer.decode(model.tokenizer.encode(kept.picture))
+    rows, columns, *_ = spec.shape or (1, 1)
+    seen = kept.visible(spec).numpy().reshape(rows, columns, -1).all(axis=2)
+    yield hidden(whole, Pillow.fromarray(np.where(seen, 255, 0).astype(np.uint8)))
+    yield from made
+    yield whole
+
+
+def rows_at_once(model: Model, guidance: float = 1.0) -> int:
+    """Return how many pictures to draw at once: as many as fit the memory that is set aside for keys and values."""
+    weight = next(model.network.parameters())
+    each = 2 * getattr(model.config, "depth", 1) * model.config.context * model.config.width * weight.element_size()
+    return max(1, min(AT_ONCE, MEMORY // (each * (1 if guidance == 1 else 2))))
+
+
+def refuse_taken(out: Path, *, allowed: bool) -> None:
+    """Refuse a folder with pictures in it.
+
+    Raises:
+        ZooError: name what is there.
+    """
+    for name in ("samples.json", "grid.png", "sheet.png", "000.png"):
+        if (out / name).exists() and not allowed:
+            raise ZooError(f"{out / name} is there already; add resume=true, overwrite=true or choose another out=DIR")
+
+
+def _clear(out: Path) -> None:
+    """Remove the pictures of an earlier call, its list first: never is there a list of pictures that are not there."""
+    with contextlib.suppress(ZooError, KeyError, TypeError):
+        earlier = len(read_samples(out / "samples.json", {}))
+        (out / "samples.json").unlink(missing_ok=True)
+        for name in ("grid", "sheet", *(f"{index:03d}" for index in range(earlier))):
+            (out / f"{name}.png").unlink(missing_ok=True)
+
+
+def _prompts(model: Model, asked: Asked) -> list[Prompt]:
+    """Return what pictures begin with: each file with each label."""
+    from zoo.data.read_image import read_image
+    from zoo.tokenizers.image.base import ImageTokenizer
+    from zoo.tokenizers.image.kept import Kept
+    from zoo.tokenizers.image.pixels import to_grid
+
+    classes: tuple[str, ...] = getattr(model.config, "classes", ())
+    every = asked.label == EVERY and EVERY not in classes and bool(classes)
+    labels = classes if every else (asked.label,)
+    tokenizer = model.tokenizer
+    if not asked.files:
+        return [Prompt(name=label or "", label=label, kept=None) for label in labels]
+    if not isinstance(tokenizer, ImageTokenizer):
+        raise ZooError(f"image: the tokenizer '{tokenizer.spec.type}' reads no pictures")
+    mask = None if asked.mask is None else read_image(asked.mask)
+    prompts = []
+    for name, path in zip(asked.names, asked.files, strict=True):
+        small = to_grid(read_image(path), tokenizer.rows, tokenizer.columns, tokenizer.channels)
+        kept = Kept(picture=small, rows=asked.keep_rows, mask=mask)
+        prompts += [Prompt(name=name, label=label, kept=kept) for label in labels]
+    return prompts
+
+
+def _label(prompt: Prompt) -> dict[str, str]:
+    """Return the label for samples.json where it is not the prompt itself."""
+    return {"label": prompt.label} if prompt.kept is not None and prompt.label is not None else {}
+
+
+def _kept(file: Path, job: Job) -> list[dict[str, Any]]:
+    """Return the samples that an earlier call left, their pictures written again where they are gone.
+
+    Raises:
+        ZooError: a file that is none of ours, or pictures that were drawn with other settings.
+    """
+    samples = read_samples(file, job.settings)
+    try:
+        for index, sample in enumerate(samples):
+            picture = job.model.tokenizer.decode(_tensor(sample["ids"]))
+            sample |= {"index": index, "file": str(job.out / f"{index:03d}.png")}
+            if not Path(sample["file"]).exists():
+                write_bytes(Path(sample["file"]), png(picture))
+    except (KeyError, TypeError, ValueError, RuntimeError):
+        raise ZooError(f"{file} cannot be gone on with: it is not what generate wrote; use overwrite=true") from None
+    return samples
+
+
+def _tensor(ids: Any) -> Any:
+    import torch
+
+    return torch.tensor(ids, dtype=torch.int64)
+
+
+def _tell(job: Job, sheets: Mapping[str, Sheet], size: tuple[int, int]) -> None:
+    """Say where the pictures are: the sheets on standard output."""
+    total = len(job.prompts) * job.count
+    say(f"{total} picture{'s' * (total > 1)} of {size[0]} x {size[1]} pixels in {job.out}; on the sheets they are "
+        f"enlarged {' and '.join(sorted({str(one.factor) for one in sheets.values()}))} times")  # fmt: skip
+    if "sheet" in sheets and (len(job.prompts) > ROWS or job.count > COLUMNS):
+        say(f"sheet.png shows at most {ROWS} of the inputs and {COLUMNS} of their completions")
+    for name in sheets:
+        put(str(job.out / f"{name}.png"))
