@@ -107,6 +107,8 @@ class Drawer:
             rest = [start for start in starts if not self._is_whole(start)]
             drawn = iter(self.continue_all(rest, wanted, count, stops, cache) if rest else [])
             return [[] if self._is_whole(start) else next(drawn) for start in starts for _ in range(count)]
+        if count > wanted.beams > 1:
+            raise ZooError(f"count: {count} samples from beams={wanted.beams}; say beams={count}, or a smaller count")
         if wanted.beams > 1:
             return [ids for start in starts for ids in self._search(start, wanted, count, cache)]
         new: list[list[int]] = [[] for _ in range(len(starts) * count)]

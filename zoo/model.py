@@ -18,7 +18,7 @@ from zoo.drawing import TokenProbability as TokenProbability
 from zoo.errors import ZooError
 from zoo.filling import Filled, Filler
 from zoo.generate.fill import Order
-from zoo.generate.padding import PaddedIds
+from zoo.generate.padding import PaddedIds, without_padding
 from zoo.generate.sampler import prepared
 from zoo.generate.settings import SamplingOptions
 from zoo.generate.text import stream_until_stop
@@ -330,12 +330,16 @@ class Model:
 
         Args:
             ids: int64 (batch, time) or (time,), with the special ids that the head was trained with.
-            mask: like ``ids``, 0 at padding on the left or the right of a row.
+            mask: like ``ids``, 0 at padding on the left or the right of a row. None: pad ids at the end of a row are
+                padding where the network reads left to right, since its head looks at the last id.
             conditions: see ``logits``.
 
         Raises:
             ZooError: the network has no head.
         """
+        pad_id = self.tokenizer.spec.pad_id
+        if mask is None and pad_id is not None and self.network.causal:
+            mask = without_padding(ids, pad_id)
         hidden, padded = self._hidden(ids, mask, conditions)
         if not isinstance(self.network, Transformer):
             raise ZooError("this network has no head that classifies")

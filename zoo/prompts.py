@@ -114,14 +114,15 @@ class Prompts(ABC):
             ZooError: conditions that the network does not take.
         """
 
-    def refuse(self, conditions: Mapping[str, Any] | None) -> None:
-        """Refuse conditions that are left over.
+    def refuse(self, conditions: Mapping[str, Any] | None, taken: Sequence[str] = ()) -> None:
+        """Refuse conditions that are left over, where those in ``taken`` are not.
 
         Raises:
             ZooError: name them.
         """
         if conditions:
-            raise ZooError(f"this model takes no conditions, got {', '.join(map(str, conditions))}")
+            takes = " and ".join(taken) or "no conditions"
+            raise ZooError(f"this model takes {takes}, got {', '.join(map(str, conditions))}")
 
     def refuse_guidance(self, settings: SamplingSettings) -> None:
         """Refuse guidance where there is no label to be guided by.
@@ -188,7 +189,7 @@ class Continuing(Prompts):
         takes = {"segments": getattr(self.network.config, "segments", 0), "visible": not self.network.causal}
         given = {name: known.pop(name, None) for name, taken in takes.items() if taken}
         label = known.pop("label", None) if self._names else None
-        self.refuse(known)
+        self.refuse(known, [*given, *(["label"] if self._names else [])])
         rows = {
             name: padded.rolled(_like(padded.given, values, name))
             for name, values in given.items()

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from zoo.errors import ZooError
-from zoo.generate.padding import PaddedIds
+from zoo.generate.padding import PaddedIds, without_padding
 
 IDS = torch.tensor([[0, 0, 3, 4], [5, 6, 7, 0], [1, 2, 3, 4]])
 MASK = torch.tensor([[0, 0, 1, 1], [1, 1, 1, 0], [1, 1, 1, 1]])
@@ -55,3 +55,9 @@ def test_what_stands_at_padding_does_not_matter() -> None:
 def test_refuses(ids: torch.Tensor, mask: torch.Tensor | None, message: str) -> None:
     with pytest.raises(ZooError, match=message):
         PaddedIds(ids, mask, vocabulary=7 if mask is None else 10)
+
+
+def test_pad_ids_that_end_a_row_are_padding() -> None:
+    ids = torch.tensor([[5, 0, 3, 0, 0], [0, 0, 0, 0, 0], [1, 2, 3, 4, 5], [0, 0, 0, 0, 9]])
+    expected = [[1, 1, 1, 0, 0], [1, 0, 0, 0, 0], [1, 1, 1, 1, 1], [1, 1, 1, 1, 1]]
+    assert without_padding(ids, 0).int().tolist() == expected

@@ -64,3 +64,10 @@ class PaddedIds:
         index = rearrange(self._back.clamp(max=values.shape[1] - 1), "batch time -> batch time 1").to(values.device)
         moved = values.gather(1, index.expand(-1, -1, values.shape[2]))
         return moved.where(rearrange(self._real, "batch time -> batch time 1").to(values.device), 0)
+
+
+def without_padding(ids: Tensor, pad_id: int) -> Tensor:
+    """Return a mask like ``ids``, False at the pad ids that end a row; a row of nothing else keeps its first."""
+    real = (ids != pad_id).flip(-1).long().cumsum(-1).flip(-1) > 0
+    real[..., 0] = True
+    return real

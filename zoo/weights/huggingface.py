@@ -11,13 +11,14 @@ from typing import Any
 from torch import Tensor
 
 from zoo.architecture import AnyNetwork, NetworkConfig
-from zoo.errors import ZooError, suggest
+from zoo.errors import ZooError
 from zoo.tokenizers.base import Tokenizer
 from zoo.tokenizers.none import NoTokenizer
 from zoo.transformer.block import PostNorm
 from zoo.transformer.config import TransformerConfig
 from zoo.transformer.norm import RMSNorm
 from zoo.transformer.patterns import Dense
+from zoo.transformer.position import Learned
 from zoo.weights import bert, gpt1, gpt2, gpt3, image_gpt, vocabulary
 from zoo.weights.family import CONFIG, Family
 from zoo.weights.files import files_below, make_writable, read_json, remove, sync_folder, write_file
@@ -51,8 +52,7 @@ def read(folder: Path) -> Opened:
     if not isinstance(model_type, str) or model_type not in FAMILIES:
         shown = repr(model_type)[:40]
         raise ZooError(
-            f"{folder / CONFIG}: model_type {shown} is not one of {', '.join(FAMILIES)}"
-            f"{suggest(str(model_type), FAMILIES)}"
+            f"{folder / CONFIG}: model_type {shown} is not one of {', '.join(FAMILIES)}; use one of these"
         )
     return assemble(FAMILIES[model_type], settings, _weights(folder), folder)
 
@@ -151,7 +151,7 @@ def family_of(config: NetworkConfig) -> Family:
         raise ZooError("Hugging Face's layouts have no recurrent network; save this model in zoo's own format")
     if config.embedding_norm:
         return bert.FAMILY
-    if isinstance(config.norm, RMSNorm):
+    if isinstance(config.norm, RMSNorm) and isinstance(config.positions, Learned):
         return image_gpt.FAMILY if config.causal else image_gpt.BERT_FAMILY
     if isinstance(config.block, PostNorm):
         return gpt1.FAMILY
