@@ -51,9 +51,7 @@ def read(folder: Path) -> Opened:
     model_type = settings.get("model_type")
     if not isinstance(model_type, str) or model_type not in FAMILIES:
         shown = repr(model_type)[:40]
-        raise ZooError(
-            f"{folder / CONFIG}: model_type {shown} is not one of {', '.join(FAMILIES)}; use one of these"
-        )
+        raise ZooError(f"{folder / CONFIG}: model_type {shown} is not one of {', '.join(FAMILIES)}; use one of these")
     return assemble(FAMILIES[model_type], settings, _weights(folder), folder)
 
 
