@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+
+from PIL import Image as Pillow
 
 from tests.cli.conftest import Zoo
 from zoo.cli.page import curve, page
@@ -39,6 +42,34 @@ def test_the_demo_trains_writes_and_shows(zoo: Zoo) -> None:
     assert document["page"] == "there/index.html"
     assert [sample["index"] for sample in document["samples"]] == [0, 1, 2]
     assert all(sample["text"] in done.out for sample in document["samples"])
+
+
+def test_a_model_of_digits_completes_pictures(zoo: Zoo, zoo_home: Path) -> None:
+    place = zoo_home / "checkpoints" / "mnist"
+    words = ["train", "image/digits", "size=tiny", "tokenizer.levels=4", "train.steps=1", "train.evaluate_every=0"]
+    assert zoo(*words, f"out={place}").code == 0
+    done = zoo("demo", "size=tiny", "threads=1", "out=there", "--json")
+    assert done.code == 0, done.err
+    assert done.document["sheet"] == "there/sheet.png"
+    with Pillow.open("there/sheet.png") as sheet:
+        assert sheet.size == (2 * 16 + 7 * 118 - 6 + 2 * 18, 16 + 15 + 12 + 3 * 118 + 15 + 16 + 6)
+    text = Path("there/index.html").read_text()
+    shown = base64.b64encode(Path("there/sheet.png").read_bytes()).decode()
+    assert f'src="data:image/png;base64,{shown}"' in text
+    (place / "model.safetensors").write_bytes(b"")
+    damaged = zoo("demo", "size=tiny", "threads=1", "out=there", "--json")
+    assert "No pictures: " in damaged.err
+    assert "sheet" not in damaged.document
+    assert "<img" not in Path("there/index.html").read_text()
+
+
+def test_captions_are_text_and_pictures_come_from_the_page_alone() -> None:
+    text = page(title="t", lead="l", facts=[], log=[], samples=[], pictures=[(HOSTILE, b"\x89PNG<script>")])
+    tags = Tags(text).found
+    ((_, image),) = [(tag, attributes) for tag, attributes in tags if tag == "img"]
+    assert image == {"alt": HOSTILE, "src": "data:image/png;base64,iVBORzxzY3JpcHQ+"}
+    assert not {"script", "iframe", "link", "object", "a"} & {tag for tag, _ in tags}
+    assert "default-src 'none'; style-src 'unsafe-inline'; img-src data:\"" in text
 
 
 def test_nothing_on_the_page_runs_or_loads() -> None:

@@ -10,13 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from zoo.cli.files import write_json, write_text
+from zoo.cli.files import write_bytes, write_json, write_text
 from zoo.cli.page import page
+from zoo.cli.pictures import complete
 from zoo.cli.terminal import bold, columns, count, put, say
 from zoo.cli.training import checked_recipe, describe, downloading, metric_words, read_log, train, use_threads
 from zoo.cli.verb import Call, Verb, key, read_keys
 from zoo.cli.writing import write
 from zoo.errors import ZooError
+from zoo.paths import local_checkpoint
 
 if TYPE_CHECKING:
     from zoo.model import Model
@@ -25,6 +27,10 @@ if TYPE_CHECKING:
 
 RECIPE = "text/topics"
 PROMPTS = ("The for statement", "A class definition", "If an exception")
+PICTURES = "mnist"
+"""The checkpoint that completes a picture, where there is one of that name."""
+COMPLETIONS = 5
+CAPTION = "Digits of scikit-learn, which the model never saw: the lower half drawn five times, and as it was"
 PAUSE = 0.004
 """Seconds between two characters in a terminal: slow enough to be seen, fast enough to be read along."""
 
@@ -70,7 +76,8 @@ def run(call: Call) -> dict[str, Any]:
     samples = _write(load(asked.out, device=keys.device), prepared, quiet=call.json)
     document = {"samples": samples}
     write_json(out / "samples.json", document)
-    write_text(out / "index.html", _page(prepared, result, samples))
+    drawn = _complete(out, keys)
+    write_text(out / "index.html", _page(prepared, result, samples, drawn))
     if not call.json:
         say(_next(asked.out, out / "index.html"))
     return {
@@ -80,6 +87,7 @@ def run(call: Call) -> dict[str, Any]:
         "seconds": round(result.seconds, 3),
         "metrics": result.metrics,
         "page": str(out / "index.html"),
+        **({"sheet": str(drawn)} if drawn else {}),
         **document,
     }
 
@@ -104,6 +112,21 @@ def _write(model: Model, prepared: Prepared, *, quiet: bool) -> list[dict[str, A
     return samples
 
 
+def _complete(out: Path, keys: Keys) -> Path | None:
+    """Complete pictures, if there is a checkpoint that can; return the sheet that shows them."""
+    place = local_checkpoint(PICTURES)
+    if place is None:
+        return None
+    try:
+        sheet = complete(place, ("3", "5", "8"), count=COMPLETIONS, seed=keys.seed, device=keys.device)
+    except ZooError as error:  # what was trained and written is worth its page
+        say(f"\nNo pictures: {error}")
+        return None
+    write_bytes(out / "sheet.png", sheet)
+    say(f"\nAnother model, trained earlier, has seen the upper halves of three digits: {out / 'sheet.png'}")
+    return out / "sheet.png"
+
+
 def _remember(pieces: Iterable[str], heard: list[str]) -> Iterable[str]:
     for piece in pieces:
         heard.append(piece)
@@ -120,7 +143,7 @@ def _slowly(pieces: Iterable[str]) -> Iterable[str]:
                 time.sleep(pause)
 
 
-def _page(prepared: Prepared, result: TrainResult, samples: list[dict[str, Any]]) -> str:
+def _page(prepared: Prepared, result: TrainResult, samples: list[dict[str, Any]], drawn: Path | None) -> str:
     recipe = prepared.run.recipe
     facts = [
         ("recipe", recipe.name),
@@ -138,6 +161,7 @@ def _page(prepared: Prepared, result: TrainResult, samples: list[dict[str, Any]]
         facts=facts,
         log=read_log(prepared.run.out),
         samples=[(str(sample["prompt"]), str(sample["text"])) for sample in samples],
+        pictures=[] if drawn is None else [(f"{CAPTION} ({PICTURES})", drawn.read_bytes())],
     )
 
 

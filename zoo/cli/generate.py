@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from zoo.cli.asked import Asked, read_asked
 from zoo.cli.files import read_samples, write_json
-from zoo.cli.pictures import FOLDER, Asked, draw_pictures, read_asked
+from zoo.cli.pictures import FOLDER, draw_pictures
 from zoo.cli.terminal import bar, cells, cut, dim, one_line, put, say, width
 from zoo.cli.training import use_threads
 from zoo.cli.verb import Call, Verb, key, one_target, read_keys, read_text

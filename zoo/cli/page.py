@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -21,6 +22,7 @@ td:last-child { text-align: right; font-variant-numeric: tabular-nums; }
 pre { background: var(--card); border: 1px solid var(--line); border-radius: .5rem; padding: .9rem 1rem;
   margin: .7rem 0; white-space: pre-wrap; overflow-wrap: anywhere;
   font: 14px/1.5 ui-monospace, monospace; unicode-bidi: isolate; }
+figure { margin: .7rem 0; } figure img { max-width: 100%; border-radius: .5rem; }
 svg { width: 100%; height: auto; } svg text { fill: var(--soft); font: 12px system-ui, sans-serif; }
 """
 WIDTH, HEIGHT, LEFT, BOTTOM, TOP = 720, 280, 44, 34, 12
@@ -33,6 +35,7 @@ def page(
     facts: Sequence[tuple[str, str]],
     log: Sequence[Mapping[str, Any]],
     samples: Sequence[tuple[str, str]],
+    pictures: Sequence[tuple[str, bytes]] = (),
 ) -> str:
     """Return the page. Every text is shown as text, whatever it contains.
 
@@ -42,15 +45,19 @@ def page(
         facts: (name, value) rows.
         log: records of metrics.jsonl.
         samples: (prompt, text that begins with it).
+        pictures: (caption, PNG file): they become part of the page.
     """
     rows = "".join(f"<tr><td>{escape(name)}</td><td>{escape(value)}</td></tr>" for name, value in facts)
     texts = "".join(f"<pre>{_sample(prompt, text)}</pre>" for prompt, text in samples)
+    figures = "".join(f"<figure>{_picture(caption, file)}</figure>" for caption, file in pictures)
+    shown = f"<h2>What it completes</h2>{figures}" if figures else ""
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
 <title>{escape(title)}</title><style>{STYLE}</style></head><body>
 <h1>{escape(title)}</h1><p class="soft">{escape(lead)}</p>
 <h2>What it writes</h2>{texts}
+{shown}
 <h2>How it learned</h2>{curve(log)}
 <h2>Figures</h2><table>{rows}</table>
 </body></html>
@@ -62,6 +69,12 @@ def _sample(prompt: str, text: str) -> str:
     if prompt and text.startswith(prompt):
         return f"<b>{escape(prompt)}</b>{escape(text[len(prompt) :])}"
     return escape(text)
+
+
+def _picture(caption: str, file: bytes) -> str:
+    text = escape(_visible(caption))
+    data = base64.b64encode(file).decode()
+    return f'<img alt="{text}" src="data:image/png;base64,{data}"><figcaption class="soft">{text}</figcaption>'
 
 
 def _visible(text: str) -> str:

@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from zoo.cli.asked import Asked
 from zoo.cli.files import read_samples, write_bytes, write_json
 from zoo.cli.sheet import Heads, Row, Sheet, hidden, png, sheet, square, wrapped
 from zoo.cli.terminal import put, say
 from zoo.errors import ZooError
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from PIL import Image as Pillow
 
     from zoo.model import Model
@@ -26,70 +29,9 @@ EVERY = "all"
 MEMORY = 1 << 30
 """Bytes that keys and values of the pictures drawn at once may take."""
 AT_ONCE = 64
+HEADS = ("input", "completions", "original")
 COLUMNS, ROWS = 16, 32
 """Most pictures side by side, and most rows of a sheet: more cannot be looked at."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Asked:
-    """What the command line says of pictures; checked before a model is loaded.
-
-    Attributes:
-        files: pictures to complete.
-        names: as people wrote them.
-        keep_rows: top rows of each that are kept; None for half.
-        mask: a picture that is white where pixels are to be drawn; None without.
-        label: a class, ``all`` for every class, None for none.
-    """
-
-    files: tuple[Path, ...] = ()
-    names: tuple[str, ...] = ()
-    keep_rows: int | None = None
-    mask: Path | None = None
-    label: str | None = None
-
-    def refuse(self, modality: str) -> None:
-        """Refuse to be asked of a model that makes something else.
-
-        Raises:
-            ZooError: name what belongs to pictures.
-        """
-        given = {"image": self.files, "label": self.label is not None}
-        names = [name for name, value in given.items() if value]
-        if names:
-            raise ZooError(f"{names[0]}: belongs to models of pictures, and this one makes {modality}; leave it out")
-
-
-def read_asked(image: str | None, keep_rows: int | None, mask: str | None, label: str | None) -> Asked:
-    """Check what the command line says; every file is read once, and none is kept in memory.
-
-    Raises:
-        ZooError: no such file, no picture, keys that do not go together.
-    """
-    for name, value in (("keep_rows", keep_rows), ("mask", mask)):
-        if value is not None and image is None:
-            raise ZooError(f"{name}: says what is kept of a picture; say which with image=FILE")
-    if keep_rows is not None and mask is not None:
-        raise ZooError("give keep_rows= or mask=, not both")
-    if keep_rows is not None and keep_rows < 0:
-        raise ZooError(f"keep_rows: must be 0 or more, got {keep_rows}")
-    if image is None:
-        return Asked(label=label)
-
-    from zoo.data.files import find
-    from zoo.data.read import choose
-    from zoo.data.read_image import read_image
-
-    if not image.strip():
-        raise ZooError("image is empty; name a file, a folder or a glob")
-    found = find(image)
-    files = found.files if found.form == "file" else choose(found, "image")
-    paths = tuple(file.path for file in files)
-    covering = None if mask is None else Path(mask).expanduser()
-    for path in (*paths, *([covering] if covering else [])):
-        read_image(path)
-    names = (image,) if found.form == "file" else tuple(map(str, paths))
-    return Asked(files=paths, names=names, keep_rows=keep_rows, mask=covering, label=label)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,7 +107,7 @@ class Job:
         for place, prompt in enumerate(self.prompts[:ROWS]):
             own = pictures[place * self.count : place * self.count + shown]
             rows.append(Row(tiles=[*given_and_whole(self.model, prompt.kept, own)], title=prompt.label or ""))
-        return sheet(rows, Heads(texts=("input", "completions", "original"), counts=(1, shown, 1)))
+        return sheet(rows, Heads(texts=HEADS, counts=(1, shown, 1)))
 
     def _conditions(self, prompts: Sequence[Prompt]) -> dict[str, Any]:
         labels = [prompt.label for prompt in prompts]
@@ -211,7 +153,7 @@ def draw_pictures(
     samples = _kept(out / "samples.json", job)[:total] if resume else []
     if overwrite and not resume:
         _clear(out)
-    document = {"samples": samples, "settings": dict(job.settings)}
+    document: dict[str, Any] = {"samples": samples, "settings": dict(job.settings)}
     for grown in job.draw(samples):
         write_json(out / "samples.json", document)
         if len(grown) < total and not quiet:
@@ -222,9 +164,52 @@ def draw_pictures(
         sheets["sheet"] = job.completions(pictures)
     for name, one in sheets.items():
         write_bytes(out / f"{name}.png", one.png())
+        document[name] = str(out / f"{name}.png")
+    write_json(out / "samples.json", document)
     if not quiet:
         _tell(job, sheets, pictures[0].size)
-    return document | {name: str(out / f"{name}.png") for name in sheets}
+    return document
+
+
+def complete(checkpoint: Path, digits: Sequence[str], *, count: int, seed: int, device: str) -> bytes:
+    """Return a sheet (a PNG file) of digits that a model of handwritten ones completes from their upper halves.
+
+    Args:
+        checkpoint: its folder.
+        digits: which, one row each: held-out ones of scikit-learn, enlarged and centred as MNIST's are.
+        count: completions of each.
+        seed: of the first.
+        device: to draw on.
+
+    Raises:
+        ZooError: the checkpoint cannot be loaded, or makes no pictures.
+    """
+    from zoo.data.images import digits as read_digits
+    from zoo.loading import load
+    from zoo.tokenizers.image.kept import Kept
+
+    model = load(checkpoint, device=device)
+    if model.modality != "image":
+        raise ZooError(f"{checkpoint} makes {model.modality}, not pictures")
+    records = read_digits()
+    chosen = [next(index for index in records.held_out if records.labels[index] == digit) for digit in digits]
+    kept = [Kept(picture=_centred(records[index])) for index in chosen]
+    labels = {"label": list(digits)} if {*digits} <= {*getattr(model.config, "classes", ())} else None
+    drawn = [one.sample for one in model.draw(kept, count=count, conditions=labels, seed=seed)]
+    rows = [
+        Row(tiles=[*given_and_whole(model, one, drawn[place * count : (place + 1) * count])])
+        for place, one in enumerate(kept)
+    ]
+    return sheet(rows, Heads(texts=HEADS, counts=(1, count, 1))).png()
+
+
+def _centred(digit: NDArray[np.uint8]) -> Pillow.Image:
+    """Return a digit (8, 8, 1) as 20 x 20 pixels amid 28 x 28 black ones (LeCun et al. 1998, section III)."""
+    from PIL import Image as Pillow
+
+    image = Pillow.new("L", (28, 28))
+    image.paste(Pillow.fromarray(digit[..., 0]).resize((20, 20), Pillow.Resampling.BICUBIC), (4, 4))
+    return image
 
 
 def given_and_whole(model: Model, kept: Kept | None, made: Sequence[Pillow.Image]) -> Iterator[Pillow.Image]:
