@@ -260,6 +260,7 @@ def _prompts(model: Model, asked: Asked) -> list[Prompt]:
     from zoo.tokenizers.image.base import ImageTokenizer
     from zoo.tokenizers.image.kept import Kept
     from zoo.tokenizers.image.pixels import to_grid
+    from zoo.tokenizers.none import NoTokenizer
 
     classes: tuple[str, ...] = getattr(model.config, "classes", ())
     every = asked.label == EVERY and EVERY not in classes and bool(classes)
@@ -267,6 +268,8 @@ def _prompts(model: Model, asked: Asked) -> list[Prompt]:
     tokenizer = model.tokenizer
     if not asked.files:
         return [Prompt(name=label or "", label=label, kept=None) for label in labels]
+    if isinstance(tokenizer, NoTokenizer):
+        tokenizer.refuse()
     if not isinstance(tokenizer, ImageTokenizer):
         raise ZooError(f"image: the tokenizer '{tokenizer.spec.type}' reads no pictures")
     mask = None if asked.mask is None else read_image(asked.mask)
