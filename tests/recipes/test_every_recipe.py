@@ -17,7 +17,7 @@ from zoo.paths import recipes_folder
 from zoo.recipe import build, compose, describe, names
 from zoo.run import Run
 
-OWN_DATA = ("text/adder", "text/seq2seq", "text/topics")
+OWN_DATA = ("image/digits", "text/adder", "text/seq2seq", "text/topics")
 """Recipes whose data needs no network."""
 SIZES = [(name, size) for name in names() for size in (None, *describe(name)["sizes"])]
 
