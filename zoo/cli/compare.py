@@ -166,6 +166,7 @@ def _row(tokenizer: str, prepared: Prepared, keys: Keys) -> dict[str, Any]:
         field.name: getattr(recipe.generate, field.name)
         for field in dataclasses.fields(recipe.generate)
         if field.name != "seed"
+        and (field.name != "max_new_tokens" or recipe.modality == "text")  # pictures have a size
     }
     sample = load(out, device=keys.device).generate(recipe.prompt or None, seed=keys.seed, **sampling)
     if not isinstance(sample, str):
