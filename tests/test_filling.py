@@ -108,7 +108,7 @@ def test_the_order_of_filling() -> None:
     assert one_by_one.masks[surest] == at_once.masks[surest]  # it was filled first
     assert one_by_one.masks[surest - 1] != at_once.masks[surest - 1]
     with pytest.raises(ZooError, match="order: 'left' is not possible; choose one of: at_once, one_by_one"):
-        model().fill("[MASK]", order="left")  # type: ignore[arg-type]
+        model().fill("[MASK]", order="left")  # type: ignore[arg-type]  # wrong on purpose
 
 
 def test_drawn_samples_have_their_prompts() -> None:

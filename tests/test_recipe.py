@@ -31,7 +31,7 @@ def test_a_recipe_is_a_frozen_value() -> None:
     assert recipe.train.optimizer == AdamW(betas=(0.9, 0.99), weight_decay=0.1)
     assert build(recipe.to_mapping()) == recipe
     with pytest.raises(FrozenInstanceError):
-        recipe.prompt = "other"  # type: ignore[misc]
+        recipe.prompt = "other"  # type: ignore[misc]  # frozen: wrong on purpose
 
 
 def test_order_file_then_size_then_command_line() -> None:

@@ -151,7 +151,7 @@ def test_a_batch_of_sources_is_searched_one_by_one(chars: Model) -> None:
 
 
 def test_the_encoder_reads_each_source_once(chars: Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    encoder = chars.network.encoder  # type: ignore[union-attr]
+    encoder = chars.network.encoder  # type: ignore[union-attr]  # a transformer
     read: list[int] = []
 
     def hidden(ids: Tensor, **rest: Any) -> Tensor:

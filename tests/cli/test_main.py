@@ -26,7 +26,7 @@ def python(*words: str, **more: object) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         env=environment,
-        **more,  # type: ignore[call-overload]
+        **more,  # type: ignore[call-overload]  # as people pass options on
     )
 
 

@@ -56,7 +56,7 @@ def test_a_batch_is_a_function_of_the_step(pictures: Path) -> None:
         assert torch.equal(one.ids, two.ids)
         assert one.conditioning is not None
         assert two.conditioning is not None
-        assert torch.equal(one.conditioning.classes, two.conditioning.classes)  # type: ignore[arg-type]
+        assert torch.equal(one.conditioning.classes, two.conditioning.classes)  # type: ignore[arg-type]  # given: both are conditional
 
 
 def test_every_round_sees_every_picture_once() -> None:

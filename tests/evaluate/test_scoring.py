@@ -38,7 +38,7 @@ PAIRS = [
 def by_hand(model: Model, prompt: str, completion: str) -> Likelihood:
     """Add up log-softmax of logits of the whole text, read at once and alone."""
     tokenizer = model.tokenizer
-    ids, offsets = tokenizer.encode_with_offsets(prompt + completion)  # type: ignore[attr-defined]
+    ids, offsets = tokenizer.encode_with_offsets(prompt + completion)  # type: ignore[attr-defined]  # a tokenizer of text
     given = sum(end <= len(prompt) for end in offsets[:, 1].tolist())
     if not given:
         first = tokenizer.spec.end_id if tokenizer.spec.end_id is not None else int(tokenizer.encode("\n")[0])

@@ -34,7 +34,7 @@ def tokenizer(palette: str, size: int) -> ImageTokenizer:
 
 def test_palette(recorded: dict[str, np.ndarray], palette: str) -> None:
     made = PixelClusters(path=palette).fit([])
-    assert np.array_equal(made.colours, recorded["in/clusters"])  # type: ignore[attr-defined]
+    assert np.array_equal(made.colours, recorded["in/clusters"])  # type: ignore[attr-defined]  # a palette
     assert (made.spec.start_id, made.spec.vocabulary_size, made.spec.output_vocabulary) == (512, 513, 512)
 
 

@@ -91,7 +91,7 @@ def test_gpt3(size: str | None, count: int) -> None:
     assert (train.schedule.warmup + 0.5) * tokens == pytest.approx(375e6, abs=tokens)
     assert train.optimizer == AdamW(betas=(0.9, 0.95), weight_decay=0.1, eps=1e-8)
     assert train.clip == 1.0
-    factor = lambda billions: train.schedule.factor(round(billions * 1e9 / tokens), train.steps)  # noqa: E731
+    factor = lambda billions: train.schedule.factor(round(billions * 1e9 / tokens), train.steps)  # noqa: E731  # one expression, used here only
     assert [factor(billions) for billions in (259.99, 260.01, 280, 300)] == pytest.approx([0.1] * 4, abs=1e-6)
     assert factor(0.375 + (260 - 0.375) / 2) == pytest.approx(0.55, abs=1e-3)
 

@@ -245,7 +245,7 @@ def test_wrong_settings_get_one_line(settings: object, message: str) -> None:
 )
 def test_what_is_no_picture_is_refused(tokenizer: ImageTokenizer, sample: object, message: str) -> None:
     with pytest.raises(ZooError, match=message) as caught:
-        tokenizer.encode(sample)  # type: ignore[arg-type]
+        tokenizer.encode(sample)  # type: ignore[arg-type]  # wrong on purpose
     assert "\n" not in str(caught.value)
 
 

@@ -254,7 +254,7 @@ def test_too_many_ids_are_refused() -> None:
 )
 def test_contradictions_are_refused(changes: dict[str, object], message: str) -> None:
     with pytest.raises(ZooError, match=message):
-        dataclasses.replace(BASE, **changes)  # type: ignore[arg-type]
+        dataclasses.replace(BASE, **changes)  # type: ignore[arg-type]  # any field
 
 
 @torch.no_grad()

@@ -76,7 +76,7 @@ def hub() -> Iterator[Hub]:
                 revision, _, file = rest.partition("/")
                 self.file(name, revision, file)
 
-        do_HEAD = do_GET  # noqa: N815
+        do_HEAD = do_GET  # noqa: N815  # the library's name
 
         def list(self, name: str, revision: str) -> None:
             if name in served.moved:

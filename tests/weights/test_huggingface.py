@@ -76,7 +76,7 @@ def change_tensors(folder: Path, change: Callable[[dict[str, Tensor]], object]) 
 
 def test_a_folder_is_a_model(folder: Path) -> None:
     model = zoo.load(folder, device="cpu")
-    assert model.config == dataclasses.replace(PLAIN, initial=model.config.initial)  # type: ignore[union-attr]
+    assert model.config == dataclasses.replace(PLAIN, initial=model.config.initial)  # type: ignore[union-attr]  # a transformer
     assert model.card["name"] == "model"
     assert model.card["parameters"] == model.parameters == count_parameters(outline(PLAIN))
     assert model.card["source"] == "Hugging Face gpt2 layout"

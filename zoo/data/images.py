@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator
@@ -17,6 +18,7 @@ from zoo.data.read_image import read_images
 from zoo.data.records import Image, Records
 from zoo.data.seeded import Shuffled, generator
 from zoo.data.sources import Manifest, Source
+from zoo.data.split import split_count
 from zoo.data.text import check_modality, locate
 from zoo.download import Progress
 from zoo.errors import ZooError
@@ -297,11 +299,7 @@ class HiddenPixels(ImageData):
 
 def digits() -> Records[Image]:
     """Return scikit-learn's digits, gray levels 0 ... 16 brought to 0 ... 255."""
-    import hashlib
-
-    from sklearn.datasets import load_digits
-
-    from zoo.data.split import split_count
+    from sklearn.datasets import load_digits  # slow to import, and few need it
 
     found = load_digits()
     images = np.round(found.images * (255 / 16)).astype(np.uint8)[..., None]
