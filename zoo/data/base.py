@@ -139,6 +139,38 @@ def refuse_both_sides(network: Network) -> None:
         )
 
 
+@dataclass(frozen=True, kw_only=True)
+class SampleBatch:
+    """Samples for one forward pass of a codec.
+
+    Attributes:
+        samples: (batch, time, 1) of sound, (batch, rows, columns, channels) of pictures; float32 in [-1, 1].
+        indices: (batch,) int64; where each row comes from, for messages.
+    """
+
+    samples: Tensor
+    indices: Tensor
+
+    def to(self, device: torch.device) -> SampleBatch:
+        """Return the batch on ``device``; ``indices`` stay where they are."""
+        return dataclasses.replace(self, samples=self.samples.to(device, non_blocking=True))
+
+
+class SampleData(ABC):
+    """Samples of one recipe, as a codec learns to keep them: see ``TokenData`` for the same of ids."""
+
+    train_tokens: int = 0
+    """Number of samples (of sound) or pixels in the training part."""
+
+    @abstractmethod
+    def batch(self, *, step: int, size: int, seed: int) -> SampleBatch:
+        """Return the training rows of micro-batch number ``step``: a function of these arguments only."""
+
+    @abstractmethod
+    def held_out(self, size: int) -> Iterator[SampleBatch]:
+        """Yield the held-out part, ``size`` rows at a time."""
+
+
 class Corpus(ABC):
     """Raw data of one recipe, opened and split, before any tokenizer.
 
