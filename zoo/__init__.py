@@ -13,6 +13,7 @@ from zoo.errors import ZooError
 
 if TYPE_CHECKING:
     from zoo.model import Model
+    from zoo.tokenizers.audio.waveform import Audio as Audio
     from zoo.tokenizers.base import Tokenizer
 
 # A checkout without symlinks (Windows' default) has no folder zoo/tokenizers; it is then found beside zoo.
@@ -21,7 +22,7 @@ if not (_HERE / "tokenizers").is_dir() and (_HERE.parent / "tokenizers" / "base.
     __path__.append(str(_HERE.parent))
 
 __version__ = "0.1.0"
-__all__ = ["ZooError", "__version__", "load"]
+__all__ = ["Audio", "ZooError", "__version__", "load"]
 
 
 def load(name_or_path: str | Path, *, device: str = "auto", dtype: str = "float32") -> Model:
@@ -38,6 +39,15 @@ def load(name_or_path: str | Path, *, device: str = "auto", dtype: str = "float3
     from zoo.loading import load as load_model
 
     return load_model(name_or_path, device=device, dtype=dtype)
+
+
+def __getattr__(name: str) -> Any:
+    """Return ``zoo.Audio``, for whose arrays NumPy is imported when it is asked for."""
+    if name == "Audio":
+        from zoo.tokenizers.audio.waveform import Audio
+
+        return Audio
+    raise AttributeError(f"module 'zoo' has no attribute {name!r}")
 
 
 def _load_tokenizer(folder: str | Path) -> Tokenizer[Any]:

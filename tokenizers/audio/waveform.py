@@ -1,0 +1,142 @@
+"""Sound as numbers: samples in [-1, 1] at a rate, mixed to one channel and brought to another rate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zoo.errors import ZooError
+
+Samples = NDArray[np.float32]
+"""float32 (time,) or (time, channels), full scale is [-1, 1]."""
+LOWEST_RATE, HIGHEST_RATE = 1000, 768_000
+"""Samples per second that anything can have; what says otherwise is damaged, or no sound."""
+
+
+class Waveform(Protocol):
+    """Anything with samples (time,) or (time, channels) at a rate: an ``Audio``, or ``zoo.data.records.Sound``."""
+
+    @property
+    def samples(self) -> NDArray[Any]:
+        """Numbers in [-1, 1]."""
+
+    @property
+    def rate(self) -> int:
+        """Samples per second."""
+
+
+@dataclass(frozen=True, eq=False)
+class Audio:
+    """One channel of sound: what tokenizers of music decode to, and what a model of music generates.
+
+    Attributes:
+        samples: float32 (time,) in [-1, 1].
+        rate: samples per second.
+    """
+
+    samples: Samples
+    rate: int
+
+    def __post_init__(self) -> None:
+        check_rate(self.rate)
+        if self.samples.ndim != 1:
+            raise ZooError(f"audio has samples of shape (time,), got {self.samples.shape}; mix them with to_mono")
+
+    @property
+    def seconds(self) -> float:
+        """How long it lasts."""
+        return len(self.samples) / self.rate
+
+
+def check_rate(rate: int) -> None:
+    """Refuse a number of samples per second that no sound has.
+
+    Raises:
+        ZooError: say so.
+    """
+    if not LOWEST_RATE <= rate <= HIGHEST_RATE:
+        raise ZooError(f"rate must be {LOWEST_RATE} to {HIGHEST_RATE} samples per second, got {rate}")
+
+
+def check_finite(samples: Samples, first: int = 0) -> None:
+    """Refuse samples that are no numbers.
+
+    Args:
+        samples: (time,) or (time, channels).
+        first: number of the first of them, for the message.
+
+    Raises:
+        ZooError: name the first one.
+    """
+    if not np.isfinite(samples).all():
+        place = int(np.argwhere(~np.isfinite(samples))[0, 0])
+        raise ZooError(f"sample {first + place} is {samples[place].ravel()[0]}, not a number; write the sound again")
+
+
+def to_mono(samples: NDArray[Any], weights: Sequence[float] | NDArray[Any] | None = None) -> Samples:
+    """Return one channel of samples (time,) or (time, channels), float32 (time,).
+
+    Args:
+        samples: numbers in [-1, 1].
+        weights: share of each channel, (channels,), which add up to 1; None for equal ones.
+
+    Raises:
+        ZooError: samples of another shape.
+    """
+    values = np.asarray(samples)
+    if values.ndim not in (1, 2) or (values.ndim == 2 and not values.shape[1]):
+        raise ZooError(f"samples have the shape (time,) or (time, channels), got {values.shape}")
+    values = values.astype(np.float32, copy=False)
+    if values.ndim == 1:
+        return values
+    channels = values.shape[1]
+    if channels == 1:
+        return values[:, 0]
+    shares = np.full(channels, 1 / channels) if weights is None else np.asarray(weights)
+    mixed: Samples = values @ shares.astype(np.float32)
+    return mixed
+
+
+def resample(samples: Samples, rate: int, wanted: int) -> Samples:
+    """Return samples (time,) or (time, channels) of ``rate`` at the rate ``wanted``, as many as the seconds ask for.
+
+    Band-limited, by soxr (high quality); the same samples where the rates are equal.
+
+    Raises:
+        ZooError: a rate that no sound has.
+    """
+    check_rate(rate)
+    check_rate(wanted)
+    if rate == wanted or not len(samples):
+        return samples
+    import soxr
+
+    found: Samples = soxr.resample(samples, rate, wanted)
+    return found
+
+
+def resample_blocks(blocks: Iterator[Samples], rate: int, wanted: int) -> Iterator[Samples]:
+    """Yield the samples (time,) that ``resample`` gives for all ``blocks`` (time,) joined, while they come.
+
+    Raises:
+        ZooError: a rate that no sound has.
+    """
+    check_rate(rate)
+    check_rate(wanted)
+    if rate == wanted:
+        yield from blocks
+        return
+    import soxr
+
+    stream = soxr.ResampleStream(rate, wanted, 1, dtype="float32")
+    for block in blocks:
+        found = stream.resample_chunk(block)
+        if len(found):
+            yield found
+    rest = stream.resample_chunk(np.empty(0, np.float32), last=True)
+    if len(rest):
+        yield rest
