@@ -9,6 +9,7 @@ import os
 import pickle
 import struct
 import tarfile
+import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,7 @@ import pytest
 
 import zoo
 from zoo import ZooError
+from zoo.weights.torch_legacy import TorchSource
 
 CONFIG = {"model_type": "gpt2", "vocab_size": 7, "n_positions": 4, "n_embd": 4, "n_layer": 1, "n_head": 1}
 STOP = b"."
@@ -128,6 +130,22 @@ def archive(path: Path, content: bytes, more: dict[str, bytes] | None = None) ->
             file.writestr(member, data)
 
 
+def stream(
+    content: bytes,
+    *,
+    magic: int = 0x1950A86A20F9469CFC6C,
+    protocol: int = 1001,
+    machine: object = None,
+    keys: object = ("0",),
+    storages: bytes = struct.pack("<q", 4) + bytes(16),
+) -> bytes:
+    """A file as PyTorch wrote it before 1.6: pickles one after the other, then the storages."""
+    sizes = {"protocol_version": 1001, "little_endian": True, "type_sizes": {"short": 2, "int": 4, "long": 4}}
+    before = [pickle.dumps(value, 2) for value in (magic, protocol, sizes if machine is None else machine)]
+    listed = pickle.dumps(list(keys) if isinstance(keys, tuple) else keys, 2)
+    return b"".join([*before, content, listed, storages])
+
+
 def old_tar(path: Path, content: bytes) -> None:
     with tarfile.open(path, "w") as file:
         for member in ("storages", "tensors", "pickle"):
@@ -147,6 +165,13 @@ def folder(tmp_path: Path) -> Path:
 def refuses(place: Path, marker: Path) -> None:
     with pytest.raises(ZooError) as error:
         zoo.load(place, device="cpu")
+    assert "\n" not in str(error.value)
+    assert not marker.exists()
+
+
+def refuses_file(path: Path, marker: Path) -> None:
+    with pytest.raises(ZooError) as error:
+        TorchSource(path)
     assert "\n" not in str(error.value)
     assert not marker.exists()
 
@@ -194,6 +219,94 @@ def test_pickles_that_are_the_file(folder: Path, tmp_path: Path) -> None:
         refuses(folder, marker)
         old_tar(folder / "pytorch_model.bin", content)
         refuses(folder, marker)
+
+
+def test_pickles_in_a_file_of_an_old_pytorch(tmp_path: Path) -> None:
+    marker, path = tmp_path / "marker", tmp_path / "vqvae.pth.tar"
+    evil = payloads(marker)
+    for content in evil.values():
+        path.write_bytes(stream(content))
+        refuses_file(path, marker)
+    path.write_bytes(stream(entries(("wte.weight", tensor()))))
+    assert TorchSource(path).shape("wte.weight") == (2, 2)
+    for title in ("reduce system protocol 2", "reduce eval protocol 4", "INST"):  # in place of each other pickle
+        good = entries(("wte.weight", tensor()))
+        whole = stream(good)
+        for plain in (0x1950A86A20F9469CFC6C, 1001, ["0"]):
+            path.write_bytes(whole.replace(pickle.dumps(plain, 2), evil[title]))
+            refuses_file(path, marker)
+        path.write_bytes(whole.replace(whole[whole.index(b"}") - 2 : whole.index(good)], evil[title]))
+        refuses_file(path, marker)
+
+
+GOOD = entries(("x", tensor()))
+PART = STORAGE[:-2] + b"(" + text("1") + b"K\x02K\x02ttQ"  # two numbers from the third on
+ROW = b"K\x00K\x02\x85K\x01\x85"
+
+
+def test_parts_of_storages_of_an_old_pytorch(tmp_path: Path) -> None:
+    """Before PyTorch 0.4 a part of a storage had a name of its own, and tensors had no gradients."""
+    old = name("torch._utils", "_rebuild_tensor") + b"(" + PART + ROW + b"tR"
+    path = tmp_path / "x.pth.tar"
+    path.write_bytes(stream(entries(("x", old)), storages=struct.pack("<q4f", 4, 1, 2, 3, 4)))
+    assert TorchSource(path).read("x").tolist() == [3.0, 4.0]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (stream(GOOD, magic=7), "no file of weights by torch.save"),
+        (stream(GOOD, protocol=1002), "its protocol is not the one"),
+        (stream(GOOD, machine={"little_endian": False}), "big-endian"),
+        (stream(GOOD, machine=[]), "big-endian"),
+        (stream(GOOD, keys=()), "its list of storages"),
+        (stream(GOOD, keys=("0", "0")), "its list of storages"),
+        (stream(GOOD, keys=("1",)), "its list of storages"),
+        (stream(GOOD, keys={"0": 1}), "its list of storages"),
+        (stream(GOOD, keys=(0,)), "its list of storages"),
+        (stream(GOOD, keys=([[[]]],)), "its list of storages"),
+        (stream(GOOD, storages=b""), "cut short or damaged in storage 0"),
+        (stream(GOOD, storages=struct.pack("<q", 4) + bytes(15)), "cut short or damaged in storage 0"),
+        (stream(GOOD, storages=struct.pack("<q", 5) + bytes(20)), "cut short or damaged in storage 0"),
+        (stream(GOOD, storages=struct.pack("<q", -4) + bytes(16)), "cut short or damaged in storage 0"),
+        (stream(GOOD, storages=struct.pack("<q", 4) + bytes(17)), "goes on behind its last storage"),
+        (stream(GOOD.replace(b"K\x04tQ", b"J\xff\xff\xff\x7ftQ")), "cut short or damaged in storage 0"),
+        (stream(GOOD.replace(b"K\x04tQ", b"J\xff\xff\xff\xfftQ")), "a part of a storage lies outside"),
+        (stream(GOOD.replace(b"QK\x00", b"QK\x01")), "a tensor lies outside of its storage"),
+        (stream(GOOD.replace(b"QK\x00", b"QJ\xff\xff\xff\xff")), "a tensor lies outside of its storage"),
+        (stream(GOOD.replace(b"QK\x00K\x02", b"QK\x00K\x03")), "a tensor lies outside of its storage"),
+        (stream(GOOD.replace(b"K\x02K\x01\x86\x89", b"K\x00K\x01\x86\x89")), "not stored row by row"),
+        (stream(GOOD.replace(text("0"), text("../0"))), "a storage has a strange name"),
+        (stream(entries(("x", tensor()), ("y", tensor().replace(b"Float", b"Long")))), "described in two ways"),
+        (stream(entries(("x", tensor()), ("y", tensor().replace(b"K\x04tQ", b"K\x05tQ")))), "described in two ways"),
+        (stream(entries(("x", TENSOR.replace(STORAGE, STORAGE[:-2] + b"K\x07tQ") + b"}tR"))), "in an unknown way"),
+        (
+            stream(entries(("x", TENSOR.replace(STORAGE, PART) + b"}tR"))),
+            "a tensor lies outside of its storage",
+        ),
+        (
+            stream(entries(("x", TENSOR.replace(STORAGE, PART.replace(b"K\x02K\x02tt", b"K\x03K\x02tt")) + b"}tR"))),
+            "a part of a storage lies outside",
+        ),
+        (stream(b"\x80\x02]q\x00h\x00a" + text("x") + tensor() + b"s" + STOP), "fills something"),
+        (stream(b"\x80\x02}" + text("x") + tensor() + b"a" + STOP), "fills something"),
+    ],
+)
+def test_files_of_an_old_pytorch_that_lie(tmp_path: Path, content: bytes, message: str) -> None:
+    (tmp_path / "x.pth.tar").write_bytes(content)
+    with pytest.raises(ZooError, match=message) as error:
+        TorchSource(tmp_path / "x.pth.tar")
+    assert "\n" not in str(error.value)
+
+
+def test_hostile_pickles_are_refused_soon(tmp_path: Path) -> None:
+    """Many values on the stack and many marks must not multiply."""
+    path = tmp_path / "x.pth.tar"
+    for content in (b"N" * 19_000 + b"(t0" * 190_000, b"]" * 10_000 + b"(e" * 290_000, b"(" * 19_000 + b"N1" * 290_000):
+        path.write_bytes(stream(b"\x80\x02" + content + STOP))
+        start = time.process_time()
+        refuses_file(path, tmp_path / "marker")
+        assert time.process_time() - start < 5
 
 
 def test_more_pickles_in_one_archive(folder: Path, tmp_path: Path) -> None:

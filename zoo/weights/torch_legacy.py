@@ -1,294 +1,177 @@
-"""PyTorch's own files of weights (``pytorch_model.bin``, ``.pt``), read without unpickling them.
+"""PyTorch's own files (``pytorch_model.bin``, ``.pt``, ``.pth.tar``), read without unpickling them.
 
-Such a file is a zip archive of raw storages and of a pickle that says which tensor is what part of which storage. A
-pickle is a program. Here it is not run: a small interpreter goes through its instructions and knows only those that
-a dictionary of tensors needs. A name in the file is compared with a short list; it is never imported or called.
+Since PyTorch 1.6 such a file is a zip archive of raw storages and of a pickle that says which tensor is what part of
+which storage. Before, it was pickles one after the other, and the storages behind them. Either way the pickles are gone
+through by ``zoo.weights.pickles``, and tensors are then read where they are, one at a time.
 """
 
 from __future__ import annotations
 
 import io
-import math
-import pickletools
-import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from zoo.errors import ZooError
 from zoo.weights.archive import Archive
+from zoo.weights.pickles import PickleReader, RefusedError, Storage, StoredTensor, described_storage
 from zoo.weights.tensors import Place, PlacedSource
 
 PICKLE_LIMIT = 16 << 20
-"""Longest pickle (bytes) that is gone through; those of models are below 1 MB."""
-MOST_STEPS = 600_000
-"""Instructions of a pickle; a tensor takes some thirty."""
-DEEPEST = 20_000
-"""Values that stand on the stack; a dictionary is filled by the thousand."""
+"""Longest pickles (bytes) that are gone through; those of models are below 1 MB."""
+MAGIC = 0x1950A86A20F9469CFC6C
+"""The first pickle of a file before PyTorch 1.6."""
+PROTOCOL = 1001
 CONVERT = "save the weights as safetensors instead"
+STATES = ("model", "state_dict")
+"""Where a file of training keeps the weights, beside its step, settings and optimiser."""
 
-STORAGES = {
-    "DoubleStorage": torch.float64,
-    "FloatStorage": torch.float32,
-    "HalfStorage": torch.float16,
-    "BFloat16Storage": torch.bfloat16,
-    "LongStorage": torch.int64,
-    "IntStorage": torch.int32,
-    "ShortStorage": torch.int16,
-    "CharStorage": torch.int8,
-    "ByteStorage": torch.uint8,
-    "BoolStorage": torch.bool,
-}
+
+@dataclass(frozen=True, kw_only=True)
+class Saved:
+    """What ``torch.save`` wrote: plain values in memory, tensors still on disk.
+
+    Attributes:
+        path: the file.
+        value: dictionaries, lists, tuples, text, numbers, None; each tensor is a ``StoredTensor``. It may hold itself.
+        storage: key -> where in the file a storage begins, and its bytes; None if there is none.
+    """
+
+    path: Path
+    value: Any
+    storage: Callable[[str], tuple[int, int] | None]
+
+    def place(self, tensor: StoredTensor, name: str) -> Place:
+        """Return where a tensor is; ZooError, with its ``name``, if the file does not hold what it states."""
+        dtype = tensor.storage.dtype
+        found = self.storage(tensor.storage.key)
+        if found is None or found[1] != tensor.storage.count * dtype.itemsize:
+            raise ZooError(f"{self.path}: the storage of tensor {name!r} is not there in full; get the file again")
+        return Place(path=self.path, offset=found[0] + tensor.offset * dtype.itemsize, shape=tensor.shape, dtype=dtype)
 
 
 class TorchSource(PlacedSource):
-    """The tensors of a dictionary that ``torch.save`` wrote.
+    """The weights in a file by ``torch.save``.
 
     Args:
-        path: a file in the zip layout of PyTorch 1.6 and later.
+        path: holds a dictionary of tensors, or a dictionary with one under ``model`` or ``state_dict``, as training
+            saves it. The prefix ``module.``, which ``DistributedDataParallel`` adds, is left out.
 
     Raises:
-        ZooError: an older layout; a pickle that does more than make a dictionary of tensors; a tensor that is not
-            stored row by row or lies outside of its storage; an archive that is not sound.
+        ZooError: a pickle that does more than describe plain values and tensors; a tensor that is not stored row by
+            row or lies outside of its storage; a file that is not sound.
     """
 
     def __init__(self, path: Path) -> None:
-        _check_kind(path)
-        archive = Archive(path)
-        pickles = [name for name in archive.sizes if name.rpartition("/")[2] == "data.pkl"]
-        if len(pickles) != 1:
-            raise ZooError(f"{path} is no file of weights by torch.save (no single data.pkl); {CONVERT}")
-        root = pickles[0].removesuffix("data.pkl")
-        if archive.sizes[pickles[0]] > PICKLE_LIMIT:
-            raise ZooError(f"{path}: its pickle is longer than {PICKLE_LIMIT >> 20} MB; {CONVERT}")
-        if f"{root}byteorder" in archive.sizes and archive.head(f"{root}byteorder", 8) != b"little":
-            raise ZooError(f"{path} was written on a big-endian machine; {CONVERT}")
+        saved = open_saved(path)
         try:
-            tensors = _Reader().read(archive.head(pickles[0], PICKLE_LIMIT))
-        except _RefusedError as reason:
+            tensors = _state(saved.value)
+        except RefusedError as reason:
             raise ZooError(f"{path} is refused: {reason}; {CONVERT}") from None
-        starts: dict[str, int] = {}
-        places = {}
-        for name, tensor in tensors.items():
-            member = f"{root}data/{tensor.storage.key}"
-            size = tensor.storage.count * tensor.storage.dtype.itemsize
-            if archive.sizes.get(member) != size or not archive.stored(member):
-                raise archive.refuse(f"the storage of tensor {name!r} is not there in full")
-            if member not in starts:
-                starts[member] = archive.start(member)
-            offset = starts[member] + tensor.offset * tensor.storage.dtype.itemsize
-            places[name] = Place(path=path, offset=offset, shape=tensor.shape, dtype=tensor.storage.dtype)
-        super().__init__(places, path)
+        super().__init__({name: saved.place(tensor, name) for name, tensor in tensors.items()}, path)
 
 
-def _check_kind(path: Path) -> None:
+def open_saved(path: Path) -> Saved:
+    """Open a file by ``torch.save`` of any age; nothing of its tensors is read.
+
+    Raises:
+        ZooError: no such file, or one that is refused: see ``TorchSource``.
+    """
     try:
         with path.open("rb") as file:
-            begin = file.read(4)
+            begin = file.read(2)
+        return _open_zip(path) if begin == b"PK" else _open_stream(path)
+    except RefusedError as reason:
+        raise ZooError(f"{path} is refused: {reason}; {CONVERT}") from None
     except OSError as error:
-        raise ZooError(f"{path} cannot be read: {error.strerror}") from None
-    if begin[:2] != b"PK":
-        raise ZooError(f"{path} is a pickle or tar of an old PyTorch, or no file of weights at all; {CONVERT}")
+        raise ZooError(f"{path} cannot be read: {error.strerror or error}") from None
 
 
-class _RefusedError(Exception):
-    """The pickle does something that no dictionary of tensors needs; the text says what."""
+def _state(value: object) -> dict[str, StoredTensor]:
+    """Return the dictionary of tensors that a file holds."""
+    if isinstance(value, dict):
+        value = next((value[key] for key in STATES if isinstance(value.get(key), dict)), value)
+    if not isinstance(value, dict) or not value:
+        raise RefusedError("it holds no dictionary of tensors")
+    for name, tensor in value.items():
+        if not isinstance(name, str):
+            raise RefusedError("a dictionary has a key that is no text")
+        if not isinstance(tensor, StoredTensor):
+            raise RefusedError(f"{name[:80]!r} is no tensor in a dictionary of tensors")
+    bare = {name.removeprefix("module."): tensor for name, tensor in value.items()}
+    return bare if all(name.startswith("module.") for name in value) else value
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Storage:
-    key: str
-    dtype: torch.dtype
-    count: int
+def _open_zip(path: Path) -> Saved:
+    archive = Archive(path)
+    pickles = [name for name in archive.sizes if name.rpartition("/")[2] == "data.pkl"]
+    if len(pickles) != 1:
+        raise ZooError(f"{path} is no file of weights by torch.save (no single data.pkl); {CONVERT}")
+    root = pickles[0].removesuffix("data.pkl")
+    if archive.sizes[pickles[0]] > PICKLE_LIMIT:
+        raise ZooError(f"{path}: its pickle is longer than {PICKLE_LIMIT >> 20} MB; {CONVERT}")
+    if f"{root}byteorder" in archive.sizes and archive.head(f"{root}byteorder", 8) != b"little":
+        raise ZooError(f"{path} was written on a big-endian machine; {CONVERT}")
+    value = PickleReader().read(io.BytesIO(archive.head(pickles[0], PICKLE_LIMIT)))
+
+    def storage(key: str) -> tuple[int, int] | None:
+        member = f"{root}data/{key}"
+        if member not in archive.sizes or not archive.stored(member):
+            return None
+        return archive.start(member), archive.sizes[member]
+
+    return Saved(path=path, value=value, storage=storage)
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Tensor:
-    storage: _Storage
-    offset: int
-    shape: tuple[int, ...]
+def _open_stream(path: Path) -> Saved:
+    """Open a file before PyTorch 1.6: magic, protocol, machine, value, the keys of its storages; then these."""
+    with path.open("rb") as file:
+        content = io.BytesIO(file.read(PICKLE_LIMIT))
+    described: dict[str, Storage] = {}
+
+    def persistent(value: object) -> Storage:
+        storage = described_storage(value)
+        same = described.setdefault(storage.key, storage)
+        if (same.dtype, same.count) != (storage.dtype, storage.count):
+            raise RefusedError("a storage is described in two ways")
+        return storage
+
+    reader = PickleReader(persistent)
+    if not _begins(reader, content):
+        raise ZooError(f"{path} is no file of weights by torch.save; {CONVERT}")
+    if reader.read(content) != PROTOCOL:
+        raise RefusedError("its protocol is not the one that PyTorch wrote")
+    machine = reader.read(content)
+    if not isinstance(machine, dict) or machine.get("little_endian") is not True:
+        raise RefusedError("it was written on a big-endian machine")
+    value, keys = reader.read(content), reader.read(content)
+    return Saved(path=path, value=value, storage=_storages(path, keys, described, content.tell()).get)
 
 
-@dataclass(frozen=True)
-class _Name:
-    """A name that the pickle asks for: a label to compare, nothing more."""
-
-    module: str
-    name: str
-
-
-class _Mark:
-    """Where on the stack a group of values begins."""
+def _begins(reader: PickleReader, content: io.BytesIO) -> bool:
+    try:
+        magic = reader.read(content)
+    except RefusedError:
+        return False
+    return type(magic) is int and magic == MAGIC
 
 
-def _rebuilt(arguments: tuple[Any, ...]) -> _Tensor:
-    """What ``torch._utils._rebuild_tensor_v2`` would make."""
-    match arguments:
-        case (_Storage() as storage, int(offset), tuple(shape), tuple(stride), bool(), _, *_):
-            pass
-        case _:
-            raise _RefusedError("a tensor is described in an unknown way")
-    if len(shape) != len(stride) or len(shape) > 16 or not all(type(size) is int and size >= 0 for size in shape):
-        raise _RefusedError("a tensor has an impossible shape")
-    step = 1
-    for size, stated in zip(reversed(shape), reversed(stride), strict=True):
-        if size > 1 and stated != step and 0 not in shape:
-            raise _RefusedError("a tensor is not stored row by row")
-        step *= size
-    if offset < 0 or offset + math.prod(shape) > storage.count:
-        raise _RefusedError("a tensor lies outside of its storage")
-    return _Tensor(storage=storage, offset=offset, shape=shape)
-
-
-def _parameter(arguments: tuple[Any, ...]) -> _Tensor:
-    """What ``torch._utils._rebuild_parameter`` would make."""
-    match arguments:
-        case (_Tensor() as tensor, bool(), *_):
-            return tensor
-    raise _RefusedError("a parameter is described in an unknown way")
-
-
-def _ordered(arguments: tuple[Any, ...]) -> dict[Any, Any]:
-    """What ``collections.OrderedDict`` would make."""
-    if arguments:
-        raise _RefusedError("a dictionary is made in an unknown way")
-    return {}
-
-
-_FUNCTIONS: dict[_Name, Callable[[tuple[Any, ...]], Any]] = {
-    _Name("collections", "OrderedDict"): _ordered,
-    _Name("torch._utils", "_rebuild_tensor_v2"): _rebuilt,
-    _Name("torch._utils", "_rebuild_parameter"): _parameter,
-}
-_TYPES = {_Name("torch", name): dtype for name, dtype in STORAGES.items()}
-
-
-class _Reader:
-    """Goes through the instructions of one pickle."""
-
-    def __init__(self) -> None:
-        self._stack: list[Any] = []
-        self._memo: dict[int, Any] = {}
-
-    def read(self, content: bytes) -> dict[str, _Tensor]:
-        """Return the tensors by name.
-
-        Raises:
-            _RefusedError: the pickle is broken, or is no dictionary of tensors.
-        """
-        try:
-            for count, (code, argument, _) in enumerate(pickletools.genops(io.BytesIO(content))):
-                if count >= MOST_STEPS or len(self._stack) > DEEPEST:
-                    raise _RefusedError("its pickle is longer than that of any model")
-                self._step(code.name, argument)
-            (result,) = self._stack
-        except _RefusedError:
-            raise
-        except (ValueError, IndexError, KeyError, TypeError, struct.error, OverflowError, EOFError):
-            raise _RefusedError("its pickle is broken") from None
-        if not isinstance(result, dict) or not result:
-            raise _RefusedError("it holds no dictionary of tensors")
-        for name, tensor in result.items():
-            if not isinstance(name, str) or not isinstance(tensor, _Tensor):
-                raise _RefusedError(f"{str(name)[:80]!r} is no tensor in a dictionary of tensors")
-        return result
-
-    def _step(self, code: str, argument: Any) -> None:
-        stack = self._stack
-        match code:
-            case "PROTO" | "FRAME" | "STOP":
-                pass
-            case "MARK":
-                stack.append(_Mark())
-            case "NONE" | "NEWTRUE" | "NEWFALSE":
-                stack.append({"NONE": None, "NEWTRUE": True, "NEWFALSE": False}[code])
-            case "BININT" | "BININT1" | "BININT2" | "LONG1" | "BINFLOAT" | "BINUNICODE" | "SHORT_BINUNICODE":
-                stack.append(argument)
-            case "EMPTY_DICT" | "EMPTY_LIST" | "EMPTY_TUPLE":
-                stack.append({"EMPTY_DICT": dict, "EMPTY_LIST": list, "EMPTY_TUPLE": tuple}[code]())
-            case "TUPLE":
-                stack.append(tuple(self._group()))
-            case "TUPLE1" | "TUPLE2" | "TUPLE3":
-                self._fold(int(code[-1]))
-            case "SETITEM" | "SETITEMS":
-                items = self._group() if code == "SETITEMS" else [self._pop() for _ in range(2)][::-1]
-                self._fill(items)
-            case "BINPUT" | "LONG_BINPUT":
-                self._memo[argument] = self._top()
-            case "MEMOIZE":
-                self._memo[len(self._memo)] = self._top()
-            case "BINGET" | "LONG_BINGET":
-                stack.append(self._memo[argument])
-            case "GLOBAL":
-                module, _, name = argument.partition(" ")
-                stack.append(self._named(module, name))
-            case "STACK_GLOBAL":
-                name, module = self._pop(), self._pop()
-                stack.append(self._named(module, name))
-            case "BINPERSID":
-                stack.append(self._storage(self._pop()))
-            case "REDUCE":
-                arguments, function = self._pop(), self._pop()
-                if not isinstance(function, _Name) or function not in _FUNCTIONS or not isinstance(arguments, tuple):
-                    raise _RefusedError("its pickle calls something that makes no tensor")
-                stack.append(_FUNCTIONS[function](arguments))
-            case "BUILD":  # the versions of modules, which state_dict() notes beside the tensors
-                notes = self._pop()
-                if not isinstance(self._top(), dict) or not isinstance(notes, dict) or set(notes) != {"_metadata"}:
-                    raise _RefusedError("its pickle sets attributes")
-            case _:
-                raise _RefusedError(f"its pickle has the instruction {code}, which no dictionary of tensors needs")
-
-    def _top(self) -> Any:
-        if not self._stack or isinstance(self._stack[-1], _Mark):
-            raise _RefusedError("its pickle is broken")
-        return self._stack[-1]
-
-    def _pop(self) -> Any:
-        value = self._top()
-        self._stack.pop()
-        return value
-
-    def _group(self) -> list[Any]:
-        """Return what stands above the last mark, and take it and the mark away."""
-        marks = [index for index, value in enumerate(self._stack) if isinstance(value, _Mark)]
-        if not marks:
-            raise _RefusedError("its pickle is broken")
-        at = marks[-1]
-        group = self._stack[at + 1 :]
-        del self._stack[at:]
-        return group
-
-    def _fold(self, count: int) -> None:
-        values = [self._pop() for _ in range(count)]
-        self._stack.append(tuple(reversed(values)))
-
-    def _fill(self, items: list[Any]) -> None:
-        target = self._top()
-        if not isinstance(target, dict) or len(items) % 2:
-            raise _RefusedError("its pickle fills something that is no dictionary")
-        for name, value in zip(items[::2], items[1::2], strict=True):
-            if not isinstance(name, str):
-                raise _RefusedError("a dictionary has a key that is no text")
-            target[name] = value
-
-    @staticmethod
-    def _named(module: object, name: object) -> _Name:
-        if isinstance(module, str) and isinstance(name, str):
-            wanted = _Name(module, name)
-            if wanted in _FUNCTIONS or wanted in _TYPES:
-                return wanted
-        raise _RefusedError(f"its pickle asks for {f'{module}.{name}'[:80]}, which no dictionary of tensors needs")
-
-    @staticmethod
-    def _storage(described: object) -> _Storage:
-        """Return the storage that a persistent id describes: ("storage", type, key, device, numbers)."""
-        match described:
-            case ("storage", _Name() as kind, str(key), str(), int(count)) if kind in _TYPES and count >= 0:
-                if not key.isascii() or not key.isalnum():
-                    raise _RefusedError("a storage has a strange name")
-                return _Storage(key=key, dtype=_TYPES[kind], count=count)
-        raise _RefusedError("a storage is described in an unknown way")
+def _storages(path: Path, keys: object, described: Mapping[str, Storage], begin: int) -> dict[str, tuple[int, int]]:
+    """Return where each storage is: they stand one after the other, each behind the number of its numbers."""
+    listed = isinstance(keys, list) and all(isinstance(key, str) for key in keys)
+    if not isinstance(keys, list) or not listed or sorted(keys) != sorted(described):
+        raise RefusedError("its list of storages is not that of its tensors")
+    places, size = {}, path.stat().st_size
+    with path.open("rb") as file:
+        for key in keys:
+            file.seek(begin)
+            count = int.from_bytes(file.read(8), "little", signed=True)
+            begin, length = begin + 8, described[key].count * described[key].dtype.itemsize
+            if count != described[key].count or begin + length > size:
+                raise ZooError(f"{path} is cut short or damaged in storage {key}; get the file again")
+            places[key] = (begin, length)
+            begin += length
+    if begin != size:
+        raise ZooError(f"{path} goes on behind its last storage; get the file again")
+    return places
