@@ -43,8 +43,9 @@ ALLOWED: dict[str, set[str]] = {
     "train": WORK - {"model", "loading"},
     "recipe": WORK | {"catalogue"},
     "run": WORK | {"recipe"},
+    "codec": WORK | {"recipe", "run"},
     "finetune": WORK | {"run"},
-    "cli": WORK | {"catalogue", "recipe", "run", "finetune"},
+    "cli": WORK | {"catalogue", "recipe", "run", "codec", "finetune"},
     "__main__": {"cli"},
 }
 """Part of zoo -> the parts that it may import. A part may always import itself."""

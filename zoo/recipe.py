@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, cast, get_args
 
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
@@ -31,11 +31,14 @@ if TYPE_CHECKING:
     from zoo.data.registry import DataSettings
     from zoo.generate.settings import SamplingSettings
     from zoo.tokenizers.base import Modality
+    from zoo.tokenizers.codecs import CodecConfig
     from zoo.tokenizers.registry import TokenizerSettings
     from zoo.train.settings import TrainSettings
 
 SECTIONS = ("tokenizer", "model", "data", "train", "generate")
 FACTS = ("summary", "paper", "modality", "parameters", "prompt")
+CODEC_SECTIONS = ("model", "data", "train")
+CODEC_FACTS = ("summary", "paper", "modality", "parameters")
 PLACE = re.compile(r"[0-9]{1,4}")
 """A part of a key that counts in a list."""
 
@@ -77,6 +80,32 @@ class Recipe:
         return facts | {section: settings.to_mapping(getattr(self, section)) for section in SECTIONS}
 
 
+@dataclass(frozen=True, kw_only=True)
+class CodecRecipe:
+    """A checked recipe of a codec: samples in, the same samples out, and ids in between.
+
+    Attributes:
+        name, summary, paper, modality, parameters: see ``Recipe``.
+        model: settings of the codec.
+        data: settings to open the corpus.
+        train: settings of the training loop.
+    """
+
+    name: str
+    summary: str
+    paper: str
+    modality: Modality
+    parameters: int | None
+    model: CodecConfig
+    data: DataSettings
+    train: TrainSettings
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Return plain values from which ``build`` makes the recipe again: what recipe.yaml holds."""
+        facts = {"name": self.name, **{fact: getattr(self, fact) for fact in CODEC_FACTS}}
+        return facts | {section: settings.to_mapping(getattr(self, section)) for section in CODEC_SECTIONS}
+
+
 def compose(
     name: str, overrides: Mapping[str, str] | None = None, *, size: str | None = None, also: Sequence[str] = ()
 ) -> dict[str, Any]:
@@ -103,6 +132,8 @@ def compose(
     for key in overrides or {}:
         _check_key(key, config, also)
     for key, text in sorted((overrides or {}).items(), key=lambda pair: pair[0] != "tokenizer"):  # sections first
+        if key.startswith("tokenizer") and "tokenizer" not in config:
+            raise ZooError(f"{name} is a codec: it becomes a tokenizer, and takes none")
         if key == "tokenizer" and not text.startswith("{"):
             named = _tokenizer(text)
             if text != config["tokenizer"]["type"]:  # the recipe's own one keeps the recipe's vocabulary
@@ -119,7 +150,7 @@ def compose(
     return {"name": name, **config}
 
 
-def build(config: Mapping[str, Any]) -> Recipe:
+def build(config: Mapping[str, Any]) -> Recipe | CodecRecipe:
     """Check the plain values of ``compose`` and return the recipe.
 
     Raises:
@@ -129,35 +160,52 @@ def build(config: Mapping[str, Any]) -> Recipe:
     from zoo.data.registry import DataSettings
     from zoo.generate.settings import SamplingSettings
     from zoo.tokenizers.base import Modality
+    from zoo.tokenizers.codecs import CodecConfig
     from zoo.tokenizers.registry import TokenizerSettings
+    from zoo.train.reconstruct import Reconstruction
     from zoo.train.settings import TrainSettings
 
+    facts: dict[str, Any] = {
+        "name": str,
+        "summary": str,
+        "paper": str,
+        "modality": Modality,
+        "parameters": int | None,
+    }
+    model = config.get("model")
+    codecs = {settings.tag(kind) for kind in get_args(CodecConfig)}
+    if isinstance(model, Mapping) and model.get("type") in codecs:
+        sections: dict[str, Any] = {"model": CodecConfig, "data": DataSettings, "train": TrainSettings}
+        return CodecRecipe(**_checked(config, {**sections, **facts}))
     kinds: dict[str, Any] = {
         "tokenizer": TokenizerSettings,
         "model": NetworkConfig,
         "data": DataSettings,
         "train": TrainSettings,
         "generate": SamplingSettings,
-        "name": str,
-        "summary": str,
-        "paper": str,
-        "modality": Modality,
-        "parameters": int | None,
         "prompt": str,
+        **facts,
     }
+    recipe = Recipe(**_checked(config, kinds))
+    if recipe.tokenizer.modality != recipe.modality:
+        raise ZooError(
+            f"tokenizer: {settings.tag(type(recipe.tokenizer))} is for {recipe.tokenizer.modality}, "
+            f"{recipe.name} makes {recipe.modality}"
+        )
+    if isinstance(recipe.train.objective, Reconstruction):
+        raise ZooError(f"train.objective: {settings.tag(type(recipe.train.objective))} is for codecs")
+    return recipe
+
+
+def _checked(config: Mapping[str, Any], kinds: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of ``kinds``, each built by its annotation; refuse others and missing ones."""
     for key in config:
         if key not in kinds:
             raise ZooError(f"unknown setting '{key}'{_suggest_key(key, config, FACTS)}")
     for key in kinds:
         if key not in config:
             raise ZooError(f"missing setting '{key}'")
-    recipe = Recipe(**{key: settings.build(kind, config[key], key) for key, kind in kinds.items()})
-    if recipe.tokenizer.modality != recipe.modality:
-        raise ZooError(
-            f"tokenizer: {settings.tag(type(recipe.tokenizer))} is for {recipe.tokenizer.modality}, "
-            f"{recipe.name} makes {recipe.modality}"
-        )
-    return recipe
+    return {key: settings.build(kind, config[key], key) for key, kind in kinds.items()}
 
 
 def _find(name: str) -> str:

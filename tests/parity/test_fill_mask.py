@@ -63,7 +63,7 @@ def test_the_objective_is_the_sum_of_their_two_losses(fixture_case: Find) -> Non
     with torch.no_grad():
         parts = [
             nats / count
-            for nats, count in zip(objective.nats(model.network, batch), objective.counts(batch), strict=True)
+            for nats, count in zip(objective.losses(model.network, batch), objective.counts(batch), strict=True)
         ]
     close(parts[0], numbers["out/mlm_loss"])
     close(parts[1], numbers["out/nsp_loss"])

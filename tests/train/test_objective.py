@@ -90,15 +90,15 @@ def test_it_sums_the_losses_of_gaps_and_of_labels() -> None:
     network, source = bert().eval(), data()
     for step in range(5):
         batch = source.batch(step=step, size=6, seed=0)
-        ids, labels = OBJECTIVE.nats(network, batch)
+        ids, labels = OBJECTIVE.losses(network, batch)
         assert ids.dtype == labels.dtype == torch.float32
         expected = by_hand(network, batch)
         assert (ids.item(), labels.item()) == pytest.approx(expected, rel=1e-5)
         assert OBJECTIVE.counts(batch) == (int((batch.targets != IGNORED).sum()), 6)
     single = data(pairs=False).batch(step=0, size=3, seed=0)
-    assert len(OBJECTIVE.nats(network, single)) == len(OBJECTIVE.counts(single)) == 1
+    assert len(OBJECTIVE.losses(network, single)) == len(OBJECTIVE.counts(single)) == 1
     with pytest.raises(ZooError, match="no head that classifies"):
-        OBJECTIVE.nats(bert(labels=False), batch)
+        OBJECTIVE.losses(bert(labels=False), batch)
 
 
 def test_an_untrained_network_knows_nothing() -> None:

@@ -46,7 +46,7 @@ def test_the_objective_sums_nats_where_something_is_predicted() -> None:
     targets = torch.tensor([[1, IGNORED, 4], [IGNORED, IGNORED, 0]])
     batch = Batch(ids=targets, targets=targets, indices=torch.arange(2))
     objective = CrossEntropy()
-    (nats,) = objective.nats(lambda ids, *, lengths, conditioning: logits, batch)
+    (nats,) = objective.losses(lambda ids, *, lengths, conditioning: logits, batch)
     probabilities = torch.softmax(logits.double(), -1)
     expected = -sum(math.log(probabilities[place]) for place in ((0, 0, 1), (0, 2, 4), (1, 2, 0)))
     assert nats.dtype == torch.float32

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from zoo.cli.terminal import bold, columns, dim, put, say
-from zoo.cli.training import checked_recipe, describe, downloading, metric_words, train, use_threads
+from zoo.cli.training import checked, describe, downloading, metric_words, train, use_threads
 from zoo.cli.verb import Call, Verb, key, one_target, read_keys
 from zoo.errors import ZooError
 
 if TYPE_CHECKING:
+    from zoo.codec import PreparedCodec
+    from zoo.recipe import CodecRecipe, Recipe
     from zoo.run import Prepared
     from zoo.train.loop import TrainResult
 
@@ -62,12 +64,32 @@ def run(call: Call) -> dict[str, Any]:
         taken = [key for key in overrides if key.startswith(("model", "tokenizer"))]
         if taken:
             raise ZooError(f"init brings its own network and tokenizer; leave out {taken[0]}= or init=")
-    recipe = checked_recipe(name, overrides, size=keys.size, also=list(Keys.__dataclass_fields__))
-
-    from zoo.run import Run
+    recipe = checked(name, overrides, size=keys.size, also=list(Keys.__dataclass_fields__))
 
     use_threads(keys.threads)
-    asked = Run(
+    prepared = _prepare(
+        recipe, keys, call.command
+    )  # bad input is one line on standard error, so nothing is said before
+    result = train(prepared, heading=f"{bold(name)}: {recipe.summary} ({recipe.paper})\n{describe(prepared)}")
+    if not call.json:
+        put(str(prepared.out))
+        say(_goodbye(prepared, result))
+    return {
+        "checkpoint": str(prepared.out),
+        "step": result.step,
+        "tokens": result.tokens,
+        "seconds": round(result.seconds, 3),
+        "metrics": result.metrics,
+    }
+
+
+def _prepare(recipe: Recipe | CodecRecipe, keys: Keys, command: str) -> Prepared | PreparedCodec:
+    from zoo.codec import CodecRun
+    from zoo.recipe import CodecRecipe
+    from zoo.run import Run
+
+    kind: Callable[..., Run | CodecRun] = CodecRun if isinstance(recipe, CodecRecipe) else Run
+    asked = kind(
         recipe=recipe,
         out=Path(keys.out or f"checkpoints/{recipe.name.replace('/', '-')}"),
         seed=keys.seed,
@@ -75,20 +97,9 @@ def run(call: Call) -> dict[str, Any]:
         init=keys.init,
         resume=keys.resume,
         overwrite=keys.overwrite,
-        command=call.command,
+        command=command,
     )
-    prepared = asked.prepare(downloading)  # bad input is one line on standard error, so nothing is said before
-    result = train(prepared, heading=f"{bold(name)}: {recipe.summary} ({recipe.paper})\n{describe(prepared)}")
-    if not call.json:
-        put(str(asked.out))
-        say(_goodbye(prepared, result))
-    return {
-        "checkpoint": str(asked.out),
-        "step": result.step,
-        "tokens": result.tokens,
-        "seconds": round(result.seconds, 3),
-        "metrics": result.metrics,
-    }
+    return asked.prepare(downloading)
 
 
 def split_keys(pairs: Mapping[str, str]) -> tuple[Keys, dict[str, str]]:
@@ -107,22 +118,30 @@ def split_keys(pairs: Mapping[str, str]) -> tuple[Keys, dict[str, str]]:
 _DOES = {"text": "write", "image": "draw", "music": "play"}
 
 
-def _goodbye(prepared: Prepared, result: TrainResult) -> str:
+def _goodbye(prepared: Prepared | PreparedCodec, result: TrainResult) -> str:
     """Return what was reached, and what to do next."""
     run = prepared.run
     # A name is shorter than its folder where both find the same checkpoint.
     target = shlex.quote(run.out.name if run.out.parent == Path("checkpoints") else str(run.out))
-    prompt = f" prompt={shlex.quote(run.recipe.prompt)}" if run.recipe.prompt else ""
     return "\n".join(
         [
             "",
             f"trained {result.step:,} steps in {result.seconds:,.0f} s; on the held-out part:",
             columns(metric_words(result.metrics)),
             "",
-            f"Let it {_DOES[run.recipe.modality]}: {bold(f'zoo generate {target}{prompt}')}",
+            _next(run.recipe, target),
             dim(f"Details: {run.out / 'card.yaml'}, {run.out / 'metrics.jsonl'}"),
         ]
     )
+
+
+def _next(recipe: Recipe | CodecRecipe, target: str) -> str:
+    from zoo.recipe import CodecRecipe
+
+    if isinstance(recipe, CodecRecipe):
+        return f"Hear or see what it keeps: {bold(f'zoo reconstruct FILE tokenizer={target}')}"
+    prompt = f" prompt={shlex.quote(recipe.prompt)}" if recipe.prompt else ""
+    return f"Let it {_DOES[recipe.modality]}: {bold(f'zoo generate {target}{prompt}')}"
 
 
 VERB = Verb(

@@ -12,7 +12,8 @@ from zoo.cli.terminal import columns, count, one_line, say
 from zoo.errors import ZooError
 
 if TYPE_CHECKING:
-    from zoo.recipe import Recipe
+    from zoo.codec import PreparedCodec
+    from zoo.recipe import CodecRecipe, Recipe
     from zoo.run import Prepared
     from zoo.train.loop import TrainResult
     from zoo.train.monitor import Monitor
@@ -32,6 +33,20 @@ class Trainable(Protocol):
 
 
 def checked_recipe(name: str, overrides: Mapping[str, str], *, size: str | None, also: Sequence[str]) -> Recipe:
+    """Compose and check the recipe of a model of ids; see ``checked``.
+
+    Raises:
+        ZooError: anything about it that is wrong, or a recipe of a codec.
+    """
+    from zoo.recipe import Recipe
+
+    recipe = checked(name, overrides, size=size, also=also)
+    if not isinstance(recipe, Recipe):
+        raise ZooError(f"{name} is a codec, which draws nothing by itself; use 'zoo train {name}'")
+    return recipe
+
+
+def checked(name: str, overrides: Mapping[str, str], *, size: str | None, also: Sequence[str]) -> Recipe | CodecRecipe:
     """Compose and check a recipe, nothing allocated yet.
 
     Args:
@@ -89,21 +104,36 @@ def downloading(done: int, total: int | None) -> None:
         print(f"\r  fetching data {share}", end=end, file=sys.stderr, flush=True)
 
 
-def describe(prepared: Prepared) -> str:
+def describe(prepared: Prepared | PreparedCodec) -> str:
     """Return a few lines about a run before it starts."""
-    spec, network, train = prepared.tokenizer.spec, prepared.network, prepared.run.recipe.train
+    from zoo.codec import PreparedCodec
+
     names = ", ".join(str(entry.get("name")) for entry in prepared.corpus.describe())
-    tokens = f", {prepared.data.train_tokens:,} tokens" if prepared.data.train_tokens else ""
+    of_codec = isinstance(prepared, PreparedCodec)
+    unit = {"music": "samples", "image": "pixels"}[prepared.run.recipe.modality] if of_codec else "tokens"
+    amount = f", {prepared.data.train_tokens:,} {unit}" if prepared.data.train_tokens else ""
+    parts = _of_codec(prepared) if isinstance(prepared, PreparedCodec) else _of_network(prepared)
+    return columns([("data", f"{one_line(names)}{amount}"), *parts, ("folder", str(prepared.out))])
+
+
+def _of_network(prepared: Prepared) -> list[tuple[str, str]]:
+    spec, network, train = prepared.tokenizer.spec, prepared.network, prepared.run.recipe.train
     rows = train.batch * train.accumulation
-    return columns(
-        [
-            ("data", f"{one_line(names)}{tokens}"),
-            ("tokenizer", f"{spec.type}, {spec.vocabulary_size:,} ids"),
-            ("model", f"{count(prepared.parameters)} parameters, {network.context} tokens of context"),
-            ("training", f"{train.steps:,} steps of {rows} x {network.context} tokens"),
-            ("folder", str(prepared.run.out)),
-        ]
-    )
+    return [
+        ("tokenizer", f"{spec.type}, {spec.vocabulary_size:,} ids"),
+        ("model", f"{count(prepared.parameters)} parameters, {network.context} tokens of context"),
+        ("training", f"{train.steps:,} steps of {rows} x {network.context} tokens"),
+    ]
+
+
+def _of_codec(prepared: PreparedCodec) -> list[tuple[str, str]]:
+    codec, train = prepared.codec, prepared.run.recipe.train
+    sizes = ", ".join(f"{codec.codebook(level).codes:,}" for level in range(codec.levels))
+    return [
+        ("model", f"{count(prepared.parameters)} parameters"),
+        ("codes", f"{sizes}, one for {', '.join(map(str, codec.hops))} samples"),
+        ("training", f"{train.steps:,} steps of {train.batch * train.accumulation} crops"),
+    ]
 
 
 def read_log(folder: Path) -> list[dict[str, Any]]:

@@ -14,6 +14,7 @@ from torch import Tensor
 from zoo.errors import ZooError
 from zoo.network import Conditioning, Network
 from zoo.tokenizers.base import Modality, Tokenizer
+from zoo.tokenizers.codec import Codec
 
 IGNORED = -100
 """Target at positions without a loss."""
@@ -189,6 +190,14 @@ class Corpus(ABC):
     @abstractmethod
     def encode(self, tokenizer: Tokenizer[Any], context: int) -> TokenData:
         """Return the ids of both parts, cut for a model that sees ``context`` ids."""
+
+    def crops(self, codec: Codec) -> SampleData:
+        """Return both parts as samples that ``codec`` can learn to keep, at its rate or of its size.
+
+        Raises:
+            ZooError: there is no codec for such data.
+        """
+        raise ZooError(f"data: no codec learns from {self.modality}; give sounds or pictures")
 
     @abstractmethod
     def describe(self) -> list[dict[str, Any]]:

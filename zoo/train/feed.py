@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from zoo.data.base import Batch, TokenData
+from zoo.data.base import Batch, SampleBatch, SampleData, TokenData
 
 
 class Feed:
@@ -20,14 +20,16 @@ class Feed:
         workers: threads that work ahead; 0 for none.
     """
 
-    def __init__(self, data: TokenData, *, size: int, seed: int, first: int, end: int, workers: int) -> None:
+    def __init__(
+        self, data: TokenData | SampleData, *, size: int, seed: int, first: int, end: int, workers: int
+    ) -> None:
         self.data, self.size, self.seed, self.end = data, size, seed, end
         self._next = first
-        self._ahead: deque[Future[Batch]] = deque()
+        self._ahead: deque[Future[Batch | SampleBatch]] = deque()
         self._depth = 2 * workers
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="batches") if workers else None
 
-    def take(self) -> Batch:
+    def take(self) -> Batch | SampleBatch:
         """Return the next micro-batch."""
         if self._threads is None:
             batch = self._make(self._next)
@@ -43,5 +45,5 @@ class Feed:
         if self._threads is not None:
             self._threads.shutdown(wait=True, cancel_futures=True)
 
-    def _make(self, number: int) -> Batch:
+    def _make(self, number: int) -> Batch | SampleBatch:
         return self.data.batch(step=number, size=self.size, seed=self.seed)

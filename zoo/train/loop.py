@@ -17,14 +17,14 @@ import torch
 from torch import Tensor, nn
 
 from zoo import settings as plain
-from zoo.data.base import Batch, TokenData
+from zoo.data.base import Batch, SampleBatch, SampleData, TokenData
 from zoo.errors import ZooError
-from zoo.evaluate.language_model import evaluate
 from zoo.train import precision
 from zoo.train.average import Average
 from zoo.train.feed import Feed
 from zoo.train.log import Log
 from zoo.train.monitor import Monitor, Quiet, Report
+from zoo.train.objective import Objective
 from zoo.train.settings import TrainSettings
 from zoo.train.signals import Interrupted as Interrupted
 from zoo.train.signals import Signals
@@ -73,7 +73,7 @@ class Trainer:
     def __init__(
         self,
         network: nn.Module,
-        data: TokenData,
+        data: TokenData | SampleData,
         settings: TrainSettings,
         *,
         contents: Contents,
@@ -86,6 +86,7 @@ class Trainer:
     ) -> None:
         self.network, self.data, self.settings, self.contents = network, data, settings, contents
         self.out, self.seed, self.resume, self.overwrite = Path(out), seed, resume, overwrite
+        self.objective: Objective = settings.objective
         self.monitor: Monitor = Quiet() if monitor is None else monitor
         self.identity = dict(identity or {})
         self.device = next(network.parameters()).device
@@ -167,17 +168,18 @@ class Trainer:
         """Make one update; nothing changes unless its loss and its gradients are finite."""
         settings, progress, scale = self.settings, self.progress, self.scale.factor
         batches = [self.feed.take() for _ in range(settings.accumulation)]
-        counts = [sum(each) for each in zip(*map(settings.objective.counts, batches), strict=True)]
+        counts = [sum(each) for each in zip(*map(self.objective.counts, batches), strict=True)]
         if not counts[0]:
             raise self._stopped(f"nothing to predict in the rows at {_rows(batches)}; check the data")
         torch.manual_seed(_step_seed(self.seed, progress.step))
         self.optimizer.zero()
+        self.objective.begin(self.network)
         losses = []
         for batch in batches:
             self.signals.check()
             with self.autocast():
-                terms = settings.objective.nats(self.forward, batch.to(self.device))
-                parts = torch.stack([nats / count for nats, count in zip(terms, counts, strict=True)])
+                terms = self.objective.losses(self.forward, batch.to(self.device))
+                parts = torch.stack([loss / count for loss, count in zip(terms, counts, strict=True)])
                 whole = parts.sum()
             torch.autograd.backward(whole * scale if self.scale.active else whole)
             losses.append(parts.detach())
@@ -191,6 +193,7 @@ class Trainer:
         rate = settings.learning_rate * settings.schedule.factor(progress.step, settings.steps)
         if finite:
             self.optimizer.step(rate)
+            self.objective.settle(self.network)
         self.scale.update(finite=finite)
         progress.step += 1
         progress.tokens += counts[0]
@@ -209,17 +212,20 @@ class Trainer:
             torch._foreach_mul_(gradients, factor)
         return math.isfinite(norm)
 
-    def _report(self, losses: Sequence[float], rate: float) -> None:
-        """Tell the losses of ids and, where there are any, of labels."""
-        loss = losses[0]
+    def _report(self, means: Sequence[float], rate: float) -> None:
         progress, now = self.progress, time.monotonic()
         speed = (progress.tokens - self._mark[1]) / max(1e-9, now - self._mark[0])
         self._mark = (now, progress.tokens)
-        labels = {f"{self.data.label_name}_loss": other for other in losses[1:]}
-        self._record("train", {"loss": loss, **labels, "learning_rate": rate, "tokens_per_second": round(speed, 1)})
+        told = self.objective.report(means, self.network, self.data)
+        self._record("train", {**told, "learning_rate": rate, "tokens_per_second": round(speed, 1)})
         self.monitor.on_step(
             Report(
-                step=progress.step, steps=self.settings.steps, loss=loss, learning_rate=rate, tokens_per_second=speed
+                step=progress.step,
+                steps=self.settings.steps,
+                loss=told["loss"],
+                learning_rate=rate,
+                tokens_per_second=speed,
+                also={name: value for name, value in told.items() if name != "loss"},
             )
         )
 
@@ -232,7 +238,7 @@ class Trainer:
         """Evaluate what would be published now."""
         progress, began = self.progress, time.monotonic()
         with self.average.applied() if self.average is not None else contextlib.nullcontext():
-            metrics = evaluate(
+            metrics = self.objective.evaluate(
                 self.forward,
                 self.data,
                 batch=self.settings.batch,
@@ -310,7 +316,7 @@ class Trainer:
             self.out,
             dataclasses.replace(self.contents, card=card),
             lambda path: write_tensors(path, shown),
-            sum(tensor.numel() for tensor in shown.values()),
+            sum(parameter.numel() for parameter in self.network.parameters()),
         )
 
     def _restore(self) -> None:
@@ -383,7 +389,7 @@ def _changes(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = ""
     return changes
 
 
-def _rows(batches: list[Batch]) -> str:
+def _rows(batches: Sequence[Batch | SampleBatch]) -> str:
     rows = [str(index) for batch in batches for index in batch.indices.tolist()]
     return ", ".join(rows[:16]) + (f" and {len(rows) - 16} more" if len(rows) > 16 else "")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from rich.console import Console
@@ -22,6 +22,7 @@ class Report:
         loss: nats per predicted id of this update's rows.
         learning_rate: of this update.
         tokens_per_second: since the last report.
+        also: what else there is to tell, e.g. how a codebook is used.
     """
 
     step: int
@@ -29,6 +30,7 @@ class Report:
     loss: float
     learning_rate: float
     tokens_per_second: float
+    also: Mapping[str, float] = field(default_factory=dict)
 
 
 class Monitor(Protocol):

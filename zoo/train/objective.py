@@ -1,28 +1,79 @@
-"""What is minimised: values that turn a network and a batch into summed nats."""
+"""What is minimised: values that turn a network and a batch into summed losses, and say how well it has learnt."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from zoo.data.base import IGNORED, Batch
+from zoo.evaluate.language_model import Autocast, ShouldStop, evaluate
 
-# An objective is a sum of terms, each a mean over things of its own. ``counts`` says how many of them a batch has,
-# ``nats`` their summed loss: the loop adds up both over all micro-batches of an update before it divides.
+
+class Objective(ABC):
+    """A sum of terms, each a mean over things of its own.
+
+    ``counts`` says how many of them a batch has, ``losses`` their summed loss: the loop adds up both over all
+    micro-batches of an update before it divides. The first count is what a run calls tokens.
+    """
+
+    @abstractmethod
+    def counts(self, batch: Any) -> tuple[int, ...]:
+        """Return how many things each term is a mean over, of a batch on the CPU."""
+
+    @abstractmethod
+    def losses(self, network: Any, batch: Any) -> tuple[Tensor, ...]:
+        """Return the summed loss of each term, float32 scalars.
+
+        Args:
+            network: what learns, perhaps compiled.
+            batch: on its device.
+        """
+
+    @abstractmethod
+    def report(self, means: Sequence[float], network: Any, data: Any) -> dict[str, float]:
+        """Return what is told of an update: ``loss`` first, then whatever else has a name."""
+
+    @abstractmethod
+    def evaluate(
+        self, network: Any, data: Any, *, batch: int, autocast: Autocast, should_stop: ShouldStop
+    ) -> dict[str, Any]:
+        """Return the metrics of the held-out part, ``loss`` among them; see ``zoo.evaluate``."""
+
+    def begin(self, network: nn.Module) -> None:  # noqa: B027  # most networks learn by gradients alone
+        """An update begins: forget what a network has noted for one that was given up."""
+
+    def settle(self, network: nn.Module) -> None:  # noqa: B027
+        """The update is made: let the network learn what is not learnt by gradients (codebooks)."""
+
+
+class OfIds(Objective):
+    """What is learnt of ids: reported and evaluated in nats."""
+
+    def report(self, means: Sequence[float], network: Any, data: Any) -> dict[str, float]:
+        """Return the losses of ids and, where there are any, of labels."""
+        return {"loss": means[0], **{f"{data.label_name}_loss": other for other in means[1:]}}
+
+    def evaluate(
+        self, network: Any, data: Any, *, batch: int, autocast: Autocast, should_stop: ShouldStop
+    ) -> dict[str, Any]:
+        """Return how well the held-out ids are predicted: see ``zoo.evaluate.language_model``."""
+        return evaluate(network, data, batch=batch, autocast=autocast, should_stop=should_stop)
 
 
 @dataclass(frozen=True, kw_only=True)
-class CrossEntropy:
+class CrossEntropy(OfIds):
     """Negative log-likelihood of the targets, in nats, positions with IGNORED left out."""
 
     def counts(self, batch: Batch) -> tuple[int, ...]:
         """Return how many ids of a batch (on the CPU) are predicted."""
         return (predicted(batch),)
 
-    def nats(self, network: Any, batch: Batch) -> tuple[Tensor, ...]:
+    def losses(self, network: Any, batch: Batch) -> tuple[Tensor, ...]:
         """Return the summed loss of ``batch``, a float32 scalar.
 
         Args:
@@ -34,7 +85,7 @@ class CrossEntropy:
 
 
 @dataclass(frozen=True, kw_only=True)
-class MaskedLanguageModel:
+class MaskedLanguageModel(OfIds):
     """The mean loss of the masked ids, plus that of the rows' labels where there are any (next sentence prediction).
 
     Devlin et al. 2018, appendix A.2. Only positions with a target meet the vocabulary.
@@ -44,7 +95,7 @@ class MaskedLanguageModel:
         """Return how many ids of a batch (on the CPU) are predicted, and how many labels."""
         return (predicted(batch),) if batch.labels is None else (predicted(batch), len(batch.labels))
 
-    def nats(self, network: Any, batch: Batch) -> tuple[Tensor, ...]:
+    def losses(self, network: Any, batch: Batch) -> tuple[Tensor, ...]:
         """Return the summed losses of ids and of labels, float32 scalars; see ``CrossEntropy``.
 
         Raises:
@@ -56,9 +107,6 @@ class MaskedLanguageModel:
         if batch.labels is None:
             return (ids,)
         return ids, summed(network.classify(hidden, lengths=batch.lengths), batch.labels)
-
-
-Objective: TypeAlias = CrossEntropy | MaskedLanguageModel
 
 
 def predicted(batch: Batch) -> int:

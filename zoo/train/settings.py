@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from zoo.errors import ZooError
-from zoo.train.objective import CrossEntropy, MaskedLanguageModel, Objective
+from zoo.train.objective import CrossEntropy, MaskedLanguageModel
 from zoo.train.optimizer import AdamW, OptimizerSettings
+from zoo.train.reconstruct import PictureReconstruction, SoundReconstruction
 from zoo.train.schedule import Cosine, Schedule
+
+AnyObjective: TypeAlias = CrossEntropy | MaskedLanguageModel | SoundReconstruction | PictureReconstruction
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +25,8 @@ class TrainSettings:
         learning_rate: peak rate; ``schedule`` multiplies it.
         optimizer: AdamW or Muon.
         schedule: course of the learning rate.
-        objective: what is minimised: ``CrossEntropy`` of every next id, or ``MaskedLanguageModel``.
+        objective: what is minimised: ``CrossEntropy`` of every next id, ``MaskedLanguageModel``, or of codecs
+            ``SoundReconstruction`` and ``PictureReconstruction``.
         clip: largest norm of all gradients together; 0 switches clipping off.
         average: decay of the running average of the weights, which is then evaluated and published; 0 = none.
         dtype: of the matrix products; ``auto`` takes bfloat16 where a measurement says that it gains.
@@ -41,7 +45,7 @@ class TrainSettings:
     learning_rate: float
     optimizer: OptimizerSettings = AdamW()
     schedule: Schedule = Cosine()
-    objective: Objective = CrossEntropy()
+    objective: AnyObjective = CrossEntropy()
     clip: float = 1.0
     average: float = 0.0
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
@@ -66,5 +70,5 @@ class TrainSettings:
             raise ZooError(f"train.average lies in [0, 1), got {self.average}")
         if self.patience and not self.evaluate_every:
             raise ZooError("train.patience needs evaluations: set train.evaluate_every")
-        if self.compile and isinstance(self.objective, MaskedLanguageModel):
-            raise ZooError("train.compile does not reach the masked language model's loss; leave it out")
+        if self.compile and not isinstance(self.objective, CrossEntropy):
+            raise ZooError("train.compile does not reach this objective; leave it out")
