@@ -1,0 +1,171 @@
+"""The melodies: facts that are right, pieces that are what they say, and a held-out part of their own."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import librosa
+import numpy as np
+import pytest
+
+from zoo.data.arrangement import SYLLABLES, Melody, Piece, vary
+from zoo.data.melodies import melodies, pieces, read_melodies
+from zoo.data.seeded import generator
+from zoo.data.synthesiser import TIMBRES, render
+from zoo.errors import ZooError
+
+WRITTEN = {melody.title: melody for melody in melodies()}
+HELD_OUT = {"Auld Lang Syne", "London Bridge"}
+
+
+def test_the_facts() -> None:
+    assert len(WRITTEN) == 16
+    assert {melody.genre for melody in WRITTEN.values()} == {"nursery", "hymn", "folk", "classical"}
+    assert {title for title, melody in WRITTEN.items() if melody.held_out} == HELD_OUT
+    for melody in WRITTEN.values():
+        assert melody.year < 1900
+        assert melody.beats % melody.meter == 0
+        assert 0 <= melody.beats - melody.tones[-1].onset - melody.tones[-1].beats < melody.meter
+        assert len(melody.chords) == melody.beats / melody.meter
+        own = {pitch % 12 for tone in melody.tones if (pitch := tone.pitch) is not None}
+        assert len(own - set(melody.scale)) <= 2, melody.title  # a raised sixth and seventh of minor keys
+    ode = WRITTEN["Ode to Joy"]
+    assert [tone.pitch for tone in ode.tones[:5]] == [64, 64, 65, 67, 67]
+    assert ode.tones[12].beats == 1.5
+    assert WRITTEN["Korobeiniki"].tones[19].pitch is None
+    assert WRITTEN["Auld Lang Syne"].chords[:4] == ((5, 9, 0), (0, 4, 7), (5, 9, 0), (10, 2, 5))
+    assert (4, 8, 11) in WRITTEN["Greensleeves"].chords  # E major in A minor
+
+
+def test_a_plain_piece_is_its_score() -> None:
+    piece = Piece(melody=WRITTEN["Frere Jacques"], timbre=TIMBRES[0], tempo=120, transposed=2, legato=1.0)
+    notes = piece.score(8.0)
+    assert [note.pitch - 2 for note in notes[:4]] == [60, 62, 64, 60]
+    assert [note.start for note in notes[:4]] == [0, 0.5, 1, 1.5]
+    assert [note.seconds for note in notes[8:11]] == [0.5, 0.5, 1.0]
+    assert piece.lyrics(5.0).split("\n") == ["re mi fi re re mi fi re", "fi sol"]
+    assert piece.lyrics(5.9).endswith("fi sol la")
+    # After the end it begins anew: 32 beats are 16 seconds.
+    later = [note for note in piece.score(20.0) if note.start >= 16]
+    assert [(note.start, note.pitch) for note in later] == [(note.start + 16, note.pitch) for note in piece.score(4.0)]
+
+
+def test_accompaniments_stand_below_and_fit_the_bars() -> None:
+    for title in ("Silent Night", "Greensleeves", "Ode to Joy"):
+        melody = WRITTEN[title]
+        plain = Piece(melody=melody, timbre=TIMBRES[0], tempo=90)
+        alone = plain.score(20)
+        for name in ("bass", "broken", "chords"):
+            added = replace(plain, accompaniment=name).score(20)[len(alone) :]
+            assert added
+            assert min(note.pitch for note in added) >= 36
+            assert max(note.pitch for note in added) < 72
+            assert all(note.loudness < 0.6 for note in added)
+            beats = [note.start * 1.5 for note in added]
+            if name == "bass":
+                bars = [(beat - melody.upbeat) / melody.meter for beat in beats]
+                assert np.allclose(bars, np.round(bars))
+            classes = {int(note.pitch) % 12 for note in added}
+            assert classes <= {pitch for chord in melody.chords for pitch in chord}
+
+
+def test_ornaments_come_from_above_and_keep_the_time() -> None:
+    plain = Piece(melody=WRITTEN["Minuet in G"], timbre=TIMBRES[0], tempo=100)
+    rich = replace(plain, ornamented=True)
+    assert plain.lyrics(15) == rich.lyrics(15)
+    assert {note.start for note in plain.score(15)} <= {note.start for note in rich.score(15)}
+    extra = len(rich.score(15)) - len(plain.score(15))
+    assert extra == sum(note.seconds > 0.9 * 0.95 for note in plain.score(15))
+
+
+def test_pieces_are_a_function_of_their_number() -> None:
+    many, few = pieces(200, seed=1), pieces(30, seed=1)
+    assert many[:30] == few
+    assert pieces(30, seed=2) != few
+    assert {piece.timbre.name for piece in many} == {timbre.name for timbre in TIMBRES}
+    assert {piece.accompaniment for piece in many} == {"none", "bass", "broken", "chords"}
+    assert {piece.dynamics for piece in many} == {"even", "growing", "fading", "arched"}
+    for piece in many:
+        pitches = [pitch for note in piece.score(10)[:1] if (pitch := note.pitch)]
+        low, high = (pitch + piece.transposed for pitch in piece.melody.range)
+        assert 52 <= low <= min(pitches)
+        assert high <= 88
+        assert 0.7 < piece.tempo / piece.melody.bpm < 1.42
+
+
+def test_records_say_what_is_played() -> None:
+    records = read_melodies(count=48, rate=8_000, seconds=4.0, seed=0)
+    assert len(records) == 48
+    assert len(records.train) == 42
+    assert {records.names[number][5:].split(" (")[0] for number in records.held_out} == HELD_OUT
+    assert not HELD_OUT & {records.names[number][5:].split(" (")[0] for number in records.train}
+    assert sorted([*records.train, *records.held_out]) == list(range(48))
+    for number in (0, 17, 30):
+        sound = records[number]
+        assert sound.samples.shape == (32_000, 1)
+        assert sound.samples.dtype == np.float32
+        assert sound.rate == 8_000
+        assert sound.artist == records.labels[number]
+        assert sound.genre == WRITTEN[records.names[number][5:].split(" (")[0]].genre
+        assert set(sound.lyrics.split()) <= set(SYLLABLES)
+        assert 2 <= len(sound.lyrics.split()) <= 40
+        assert np.abs(sound.samples).max() == pytest.approx(0.7079, rel=1e-3)
+        assert 0.02 < np.std(sound.samples) < 0.4
+        assert records[number] is sound  # kept
+    again = read_melodies(count=16, rate=8_000, seconds=4.0, seed=0)
+    assert again[0].samples.tobytes() == records[0].samples.tobytes()
+
+
+@pytest.mark.parametrize("timbre", [timbre for timbre in TIMBRES if timbre.name != "bells"], ids=lambda each: each.name)
+def test_what_is_heard_is_what_is_written(timbre) -> None:  # type: ignore[no-untyped-def]
+    """Listen by autocorrelation (YIN) in the middle of every note. Bells have no harmonic partials to listen to."""
+    rate, melody = 22_050, WRITTEN["Twinkle, Twinkle, Little Star"]
+    piece = Piece(melody=melody, timbre=timbre, tempo=90, transposed=3, dynamics="arched")
+    notes = piece.score(12.0)
+    samples = render(notes, timbre, rate=rate, seconds=12.0)
+    for note in notes:
+        middle = round((note.start + 0.5 * note.seconds) * rate)
+        heard = librosa.yin(
+            samples[middle - 2048 : middle + 2048].astype(float), fmin=150, fmax=1500, sr=rate, frame_length=2048,
+            center=False,
+        )  # fmt: skip
+        assert abs(1200 * np.log2(np.median(heard) / note.frequency)) < 15
+
+
+def test_it_plays_faster_than_one_can_listen() -> None:
+    records = read_melodies(count=16, rate=22_050, seconds=10.0, seed=3)
+    begun = time.perf_counter()
+    for number in range(4):
+        _ = records[number]
+    assert 40 / (time.perf_counter() - begun) > 20  # some 400 on one idle core
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"count": 15}, "count must be at least 16"),
+        ({"seconds": 0.5}, "seconds must be 1 to 600"),
+        ({"seconds": float("nan")}, "seconds must be 1 to 600"),
+        ({"rate": 10}, "rate must be 1000"),
+    ],
+)
+def test_bad_settings(settings: dict[str, float], message: str) -> None:
+    with pytest.raises(ZooError, match=message):
+        read_melodies(**{"count": 16, "rate": 8_000, "seconds": 2.0, "seed": 0, **settings})  # type: ignore[arg-type]
+
+
+def test_bad_facts() -> None:
+    facts = {"title": "t", "composer": "c", "year": 1800, "genre": "g", "bpm": 100, "meter": 4}
+    with pytest.raises(ZooError, match="'H4' is no note"):
+        _ = Melody(**facts, key="C major", notes="C4 H4").tones  # type: ignore[arg-type]
+    with pytest.raises(ZooError, match="key 'H dorian'"):
+        Melody(**facts, key="H dorian", notes="C4")  # type: ignore[arg-type]
+
+
+def test_variations_stay_in_range() -> None:
+    for melody in WRITTEN.values():
+        for number in range(20):
+            piece = vary(melody, generator(7, number))
+            assert melody.range[0] + piece.transposed >= 52
+            assert melody.range[1] + piece.transposed <= 88
