@@ -73,8 +73,8 @@ def check_finite(samples: Samples, first: int = 0) -> None:
         ZooError: name the first one.
     """
     if not np.isfinite(samples).all():
-        place = int(np.argwhere(~np.isfinite(samples))[0, 0])
-        raise ZooError(f"sample {first + place} is {samples[place].ravel()[0]}, not a number; write the sound again")
+        place = tuple(np.argwhere(~np.isfinite(samples))[0])
+        raise ZooError(f"sample {first + place[0]} is {samples[place]}, not a number; write the sound again")
 
 
 def to_mono(samples: NDArray[Any], weights: Sequence[float] | NDArray[Any] | None = None) -> Samples:
@@ -97,8 +97,20 @@ def to_mono(samples: NDArray[Any], weights: Sequence[float] | NDArray[Any] | Non
     if channels == 1:
         return values[:, 0]
     shares = np.full(channels, 1 / channels) if weights is None else np.asarray(weights)
-    mixed: Samples = values @ shares.astype(np.float32)
+    mixed: Samples = values[:, 0] * np.float32(shares[0])
+    for channel in range(1, channels):  # one after the other, so that a block gives the same bits as the whole
+        mixed += values[:, channel] * np.float32(shares[channel])
     return mixed
+
+
+def to_int16(samples: NDArray[Any]) -> NDArray[np.int16]:
+    """Return samples in [-1, 1] as 16-bit numbers, louder ones clipped; a 16-bit file's come out as they were."""
+    return np.clip(np.rint(samples * 32_768.0), -32_768, 32_767).astype(np.int16)
+
+
+def from_int16(samples: NDArray[np.int16]) -> Samples:
+    """Return 16-bit numbers as samples in [-1, 1)."""
+    return samples.astype(np.float32) / np.float32(32_768)
 
 
 def resample(samples: Samples, rate: int, wanted: int) -> Samples:

@@ -4,23 +4,61 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+
+import numpy as np
 
 from zoo.data.documents import utf8_blocks
 from zoo.data.files import DataFile, find, sha256_of_all
 from zoo.data.read import choose, class_folders
 from zoo.data.records import Records, Sound
-from zoo.data.split import require_both, split_names
+from zoo.data.sound_file import open_sound
+from zoo.data.split import split_names
 from zoo.errors import ZooError, suggest
+from zoo.tokenizers.audio.waveform import Samples, resample_blocks, to_mono
 
 METADATA = "metadata.csv"
 FIELDS = ("artist", "genre", "lyrics", "label")
+MOST_SAMPLES = 1 << 29
+"""Of all channels together, that one sound may have in memory: 2 GiB, 1.7 hours of stereo at 44.1 kHz."""
 
 
-def read_sounds(path: str) -> Records[Sound]:
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What a sound's header says.
+
+    Attributes:
+        rate: samples per second.
+        channels: number of channels.
+        frames: samples of each channel; there may be fewer, if the header lies.
+    """
+
+    rate: int
+    channels: int
+    frames: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class SoundRecords(Records[Sound]):
+    """Sounds, of which a part can be had without all the rest.
+
+    Attributes:
+        facts: of the sound of a number.
+        part: samples (time, channels) of a number, from a start on, at most so many, at its own rate.
+        fields: artist, genre, lyrics and label of each sound, as far as they are known.
+    """
+
+    facts: Callable[[int], Facts]
+    part: Callable[[int, int, int], Samples]
+    fields: Sequence[Mapping[str, str]]
+
+
+def read_sounds(path: str) -> SoundRecords:
     """Read sounds: a file, a folder or a glob. A folder's ``metadata.csv`` may tell of each file, by its path below the
     folder, the artist, genre, lyrics and label (columns file, artist, genre, lyrics, label; others are left alone).
+    The held-out part is empty for fewer than seven files that name no parts.
 
     Raises:
         ZooError: nothing there, a row that names no file of the folder: one line that names it.
@@ -34,9 +72,7 @@ def read_sounds(path: str) -> Records[Sound]:
         bare = files[labels.index("")].name
         raise ZooError(f"{path}: '{bare}' has no label in {METADATA}, but other files have")
     train, held_out = split_names([file.name for file in files])
-    if found.form != "file":
-        require_both(train, held_out, path)
-    return Records(
+    return SoundRecords(
         title=found.title,
         names=[file.name for file in files],
         labels=labels if any(labels) else class_folders(files),
@@ -44,6 +80,9 @@ def read_sounds(path: str) -> Records[Sound]:
         held_out=held_out,
         load=lambda index: read_sound(files[index].path, rows.get(files[index].name, {})),
         sha256=sha256_of_all([*files, metadata] if metadata else files),
+        facts=lambda index: read_facts(files[index].path),
+        part=lambda index, start, count: read_part(files[index].path, start, count),
+        fields=[rows.get(file.name, {}) for file in files],
     )
 
 
@@ -51,22 +90,60 @@ def read_sound(path: Path, facts: Mapping[str, str] | None = None) -> Sound:
     """Read one sound file, every sample of it, with what is known about it.
 
     Raises:
-        ZooError: not a sound file, or damaged.
+        ZooError: not a sound file, damaged, without samples, or too long for the memory.
     """
-    import soundfile
-
-    try:
-        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    except (soundfile.LibsndfileError, OSError) as error:
-        raise ZooError(f"{path}: not a readable sound file ({' '.join(str(error).split())})") from None
+    with open_sound(path) as sound:
+        blocks, count = [], 0
+        for block in sound.blocks():
+            blocks.append(block)
+            count += block.size
+            if count > MOST_SAMPLES:
+                raise ZooError(f"{path}: more than {MOST_SAMPLES} samples are too long for one sound; cut it up")
     known = facts or {}
     return Sound(
-        samples=samples,
-        rate=int(rate),
+        samples=np.concatenate(blocks),
+        rate=sound.rate,
         artist=known.get("artist", ""),
         genre=known.get("genre", ""),
         lyrics=known.get("lyrics", ""),
     )
+
+
+def read_blocks(path: Path | str, rate: int | None = None) -> Iterator[Samples]:
+    """Yield one channel of a sound file, float32 (time,), in blocks of any size and constant memory.
+
+    The blocks joined are the same samples as the whole file's, mixed to one channel and then resampled.
+
+    Args:
+        path: of the file.
+        rate: samples per second that are wanted; None for the file's own.
+
+    Raises:
+        ZooError: not a sound file, or damaged; perhaps only after the blocks before the damage.
+    """
+    with open_sound(Path(path)) as sound:
+        mono = (to_mono(block) for block in sound.blocks())
+        yield from resample_blocks(mono, sound.rate, rate or sound.rate)
+
+
+def read_facts(path: Path) -> Facts:
+    """Return what the header of a sound file says.
+
+    Raises:
+        ZooError: not a sound file, or damaged.
+    """
+    with open_sound(path) as sound:
+        return Facts(rate=sound.rate, channels=sound.channels, frames=sound.frames)
+
+
+def read_part(path: Path, start: int, count: int) -> Samples:
+    """Return samples (time, channels) of a sound file from ``start`` on, fewer than ``count`` where it ends before.
+
+    Raises:
+        ZooError: not a sound file, or damaged.
+    """
+    with open_sound(path) as sound:
+        return sound.part(start, count)
 
 
 def _read_metadata(path: Path, files: Sequence[DataFile]) -> dict[str, dict[str, str]]:
