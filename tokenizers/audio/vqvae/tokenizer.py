@@ -1,0 +1,112 @@
+"""One level of a VQ-VAE of sound as a tokenizer: self-contained, whatever became of the codec it was part of."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import ClassVar, Self
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+
+from zoo.settings import build, to_mapping
+from zoo.tokenizers import folder as folders
+from zoo.tokenizers import tensors
+from zoo.tokenizers.audio.base import AudioTokenizer
+from zoo.tokenizers.audio.vqvae.config import VqvaeConfig
+from zoo.tokenizers.audio.vqvae.layers import Decoder, Encoder
+from zoo.tokenizers.base import TokenSpec
+from zoo.tokenizers.codebook import Codebook
+
+CONFIG, WEIGHTS = "codec.json", "codec.safetensors"
+
+
+class VqvaeTokenizer(AudioTokenizer):
+    """Sound to the ids of one level, and back: ``hop`` samples an id, ``config.rate / hop`` ids a second.
+
+    Samples that do not fill a last id are filled up with silence, so decoding gives a whole number of hops.
+
+    Args:
+        config: whose last level this is.
+        encoder, codebook, decoder: of that level.
+    """
+
+    type: ClassVar[str] = "vqvae"
+
+    def __init__(self, config: VqvaeConfig, *, encoder: Encoder, codebook: Codebook, decoder: Decoder) -> None:
+        super().__init__(rate=config.rate, hop=config.hops[-1])
+        self.config, self.encoder, self.codebook, self.decoder = config, encoder, codebook, decoder
+        files = {CONFIG: self._config_text(), WEIGHTS: tensors.fingerprint(self._tensors())}
+        self._spec = TokenSpec(
+            type=self.type,
+            modality="music",
+            vocabulary_size=config.codes,
+            tokens_per_second=self.ids_per_second,
+            lossless=False,
+            fingerprint=folders.fingerprint(self.type, files),
+        )
+
+    @classmethod
+    def load(cls, folder: Path | str) -> Self:
+        """Return the tokenizer saved in ``folder``.
+
+        Raises:
+            ZooError: files are missing, damaged or do not fit together.
+        """
+        path = Path(folder)
+        config: VqvaeConfig = build(VqvaeConfig, folders.read_json(path / CONFIG), str(path / CONFIG))
+        last = config.levels - 1
+        encoder, codebook, decoder = Encoder(config, last), new_codebook(config), Decoder(config, last)
+        tensors.read_into(path / WEIGHTS, _tensors(encoder, codebook, decoder))
+        codebook.adopt(codebook.vectors)
+        return cls(config, encoder=encoder, codebook=codebook, decoder=decoder)
+
+    @property
+    def spec(self) -> TokenSpec:
+        """The facts that models, samplers and checkpoints rely on."""
+        return self._spec
+
+    def save(self, folder: Path | str) -> None:
+        """Write ``spec.json``, ``codec.json`` and ``codec.safetensors``."""
+        tensors.write(Path(folder) / WEIGHTS, self._tensors())
+        folders.write(folder, self.spec, {CONFIG: self._config_text()})
+
+    @torch.no_grad()
+    def encode_samples(self, samples: Tensor) -> Tensor:
+        """Return the ids (time / hop, rounded up) of samples (time,) at the codec's rate; int64 on the CPU."""
+        if not len(samples):
+            return torch.empty(0, dtype=torch.int64)
+        filled = nn.functional.pad(samples, (0, -len(samples) % self.hop))
+        features = self.encoder(rearrange(filled.to(self._device), "time -> 1 1 time"))
+        return self.codebook.nearest(rearrange(features, "1 width time -> time width")).cpu()
+
+    @torch.no_grad()
+    def decode_samples(self, ids: Tensor) -> Tensor:
+        """Return the samples (time * hop,) of ids (time,), on the CPU."""
+        if not len(ids):
+            return torch.empty(0)
+        vectors = self.codebook.lookup(ids.to(self._device))
+        samples: Tensor = self.decoder(rearrange(vectors, "time width -> 1 width time"))
+        return rearrange(samples, "1 1 time -> time").cpu()
+
+    @property
+    def _device(self) -> torch.device:
+        return self.codebook.vectors.device
+
+    def _config_text(self) -> str:
+        return json.dumps(to_mapping(self.config), indent=2) + "\n"
+
+    def _tensors(self) -> dict[str, Tensor]:
+        return _tensors(self.encoder, self.codebook, self.decoder)
+
+
+def new_codebook(config: VqvaeConfig) -> Codebook:
+    """Return an empty codebook of the configuration's size."""
+    return Codebook(codes=config.codes, width=config.code_width, decay=config.decay, threshold=config.threshold)
+
+
+def _tensors(encoder: Encoder, codebook: Codebook, decoder: Decoder) -> dict[str, Tensor]:
+    found = {f"encoder.{name}": weight.data for name, weight in encoder.named_parameters()}
+    found |= {f"decoder.{name}": weight.data for name, weight in decoder.named_parameters()}
+    return found | {"codebook.vectors": codebook.vectors}
