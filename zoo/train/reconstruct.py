@@ -221,6 +221,11 @@ class PictureReconstruction(Reconstruction):
     commitment: float = 0.25
     variance: float = 0.25
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.variance:
+            raise ZooError("train.objective.variance is positive, got 0")
+
     @property
     def names(self) -> tuple[str, ...]:
         """The pixels."""
