@@ -86,4 +86,4 @@ class Inpainter:
         if prompt is None:
             return torch.zeros(whole, dtype=torch.int64), torch.zeros(whole, dtype=torch.bool)
         kept = prompt if isinstance(prompt, Kept) else Kept(picture=prompt)
-        return self.tokenizer.encode(kept.picture), kept.visible(self.tokenizer.spec)
+        return self.tokenizer.encode(kept.picture), kept.visible(self.tokenizer)

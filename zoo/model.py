@@ -228,8 +228,8 @@ class Model:
 
         Args:
             image: a PIL image or uint8 (height, width[, 1 or 3]) of any size, or a list of them.
-            keep_rows: top rows to keep, of those of the model's grid (``tokenizer.spec.shape[0]``), all of them
-                included; default: the upper half.
+            keep_rows: top rows of pixels to keep, of those of the model's grid (``tokenizer.rows``), all of them
+                included; default: the upper half. Of a tokenizer whose ids stand for several pixels, whole rows of ids.
             mask: instead of ``keep_rows``, for models with Image GPT's BERT objective: a picture that is white where
                 pixels are to be drawn.
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from zoo.errors import ZooError
-from zoo.tokenizers.base import Tokenizer, TokenSpec
+from zoo.tokenizers.base import Tokenizer
+from zoo.tokenizers.image.base import ImageTokenizer
 from zoo.tokenizers.image.pixels import Picture, to_grid
 
 if TYPE_CHECKING:
@@ -22,7 +23,8 @@ class Kept:
 
     Attributes:
         picture: of any size; the tokenizer brings it to its grid.
-        rows: top rows that are kept, of the rows of the tokenizer's grid of ids; None with no mask: the upper half.
+        rows: top rows that are kept, of the rows of pixels on the tokenizer's grid; None with no mask: the upper half.
+            Where one id stands for several pixels, whole rows of ids.
         mask: a picture that is white where pixels are to be drawn and black where they are kept, of any size; values of
             128 and more count as white. Only for networks that see both sides of a pixel.
     """
@@ -41,33 +43,52 @@ class Kept:
         """Return the ids of the kept rows, int64 (time,).
 
         Raises:
-            ZooError: a mask, or more rows than there are.
+            ZooError: a mask, more rows than there are, or a part of the rows that one row of ids stands for.
         """
         if self.mask is not None:
             raise ZooError("mask: this model draws from the top down; give keep_rows instead")
-        count = self._top(tokenizer.spec)
+        count = self._top(_of_pictures(tokenizer))
         return tokenizer.encode(self.picture)[:count]
 
-    def visible(self, spec: TokenSpec) -> Tensor:
-        """Return which ids of the picture are kept, bool (time,).
+    def visible(self, tokenizer: Tokenizer[Any]) -> Tensor:
+        """Return which ids of the picture are kept, bool (time,): of a mask, those with no white pixel.
 
         Raises:
-            ZooError: more rows than there are, or a mask that is no picture.
+            ZooError: as ``top``, or a mask that is no picture.
         """
         import torch
 
-        shape = spec.shape or ()
+        own = _of_pictures(tokenizer)
+        rows, columns, *several = own.spec.shape or ()
         if self.mask is None:
-            return torch.arange(math.prod(shape)) < self._top(spec)
-        kept = to_grid(self.mask, shape[0], shape[1], 1)[..., 0] < 128
-        return torch.from_numpy(np.repeat(kept.reshape(-1), math.prod(shape[2:])))
+            return torch.arange(math.prod((rows, columns, *several))) < self._top(own)
+        white = to_grid(self.mask, own.rows, own.columns, 1)[..., 0] >= 128
+        cells = white.reshape(rows, own.rows // rows, columns, own.columns // columns).any(axis=(1, 3))
+        return torch.from_numpy(np.repeat(~cells.reshape(-1), math.prod(several)))
 
-    def _top(self, spec: TokenSpec) -> int:
+    def _top(self, tokenizer: ImageTokenizer) -> int:
         """Return how many ids the kept rows have."""
-        if spec.shape is None or spec.ids_per_row is None:
-            raise ZooError("this model's samples have no rows to keep")
-        whole = spec.shape[0]
-        rows = whole // 2 if self.rows is None else self.rows
+        shape, row = tokenizer.spec.shape, tokenizer.spec.ids_per_row
+        assert shape is not None
+        assert row is not None
+        whole, hop = tokenizer.rows, tokenizer.rows // shape[0]
+        rows = shape[0] // 2 * hop if self.rows is None else self.rows
         if not 0 <= rows <= whole:
             raise ZooError(f"keep_rows: must lie in [0, {whole}], the rows of this model's pictures, got {rows}")
-        return rows * spec.ids_per_row
+        if rows % hop:
+            raise ZooError(
+                f"keep_rows: {hop} rows of pixels are one row of this model's codes; give a multiple of {hop}, "
+                f"say {rows - rows % hop}, not {rows}"
+            )
+        return rows // hop * row
+
+
+def _of_pictures(tokenizer: Tokenizer[Any]) -> ImageTokenizer:
+    """Return the tokenizer if it is one of pictures.
+
+    Raises:
+        ZooError: its samples have no rows.
+    """
+    if not isinstance(tokenizer, ImageTokenizer):
+        raise ZooError("this model's samples have no rows to keep")
+    return tokenizer

@@ -39,7 +39,7 @@ class PixelClusters:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _check_size(self.size)
+        check_size(self.size)
         if not 2 <= self.colours <= 65_535:
             raise ZooError(f"colours must be 2 to 65535, got {self.colours}")
         if not 0 <= self.seed < 1 << 31:
@@ -79,7 +79,7 @@ class GrayLevels:
     size: int | tuple[int, int] | None = 32
 
     def __post_init__(self) -> None:
-        _check_size(self.size)
+        check_size(self.size)
         if not 2 <= self.levels <= 256:
             raise ZooError(f"levels must be 2 to 256, got {self.levels}")
 
@@ -111,7 +111,7 @@ class RgbBytes:
     size: int | tuple[int, int] | None = 32
 
     def __post_init__(self) -> None:
-        _check_size(self.size)
+        check_size(self.size)
 
     def fit(self, samples: Iterable[Picture]) -> ImageTokenizer:
         """Return the tokenizer; of ``samples``, at most the size of the first is looked at."""
@@ -129,7 +129,12 @@ class RgbBytes:
         return RgbBytesTokenizer.load(folder)
 
 
-def _check_size(size: int | tuple[int, int] | None) -> None:
+def check_size(size: int | tuple[int, int] | None) -> None:
+    """Refuse a grid that is too large; None is one that nobody knows yet.
+
+    Raises:
+        ZooError: say so.
+    """
     sides = (size,) if isinstance(size, int) else size or ()
     if not all(1 <= side <= MAX_SIDE for side in sides):
         raise ZooError(f"size must be 1 to {MAX_SIDE} rows and columns, got {size}")

@@ -221,7 +221,7 @@ def given_and_whole(model: Model, kept: Kept | None, made: Sequence[Pillow.Image
     spec = model.tokenizer.spec
     whole = model.tokenizer.decode(model.tokenizer.encode(kept.picture))
     rows, columns, *_ = spec.shape or (1, 1)
-    seen = kept.visible(spec).numpy().reshape(rows, columns, -1).all(axis=2)
+    seen = kept.visible(model.tokenizer).numpy().reshape(rows, columns, -1).all(axis=2)
     yield hidden(whole, Pillow.fromarray(np.where(seen, 255, 0).astype(np.uint8)))
     yield from made
     yield whole
