@@ -108,7 +108,7 @@ def test_a_run_that_stops_ends_with_the_same_bits(tmp_path: Path, accumulation: 
 
 def test_a_step_that_is_not_finite_changes_no_codebook(tmp_path: Path) -> None:
     trained(tmp_path / "good", settings(steps=3))
-    with pytest.raises(ZooError, match="stopped before update 4.*the weights of step 3 are saved"):
+    with pytest.raises(ZooError, match=r"stopped before update 4.*the weights of step 3 are saved"):
         trained(tmp_path / "bad", settings(), Tones(bad=3))
     assert digest(tmp_path / "bad") == digest(tmp_path / "good")
 
@@ -127,6 +127,19 @@ def test_the_loss_is_the_sum_of_what_it_says() -> None:
         waveform += float(change.square().mean() / 0.1 + 0.5 * change.abs().mean() / 0.3 + 0.3 * loudest / 0.1)
     assert losses[0] == pytest.approx(waveform, rel=1e-5)
     assert losses[2] == pytest.approx(0.7 * sum(float(each.mean()) for each in result.commitments), rel=1e-5)
+
+
+def test_held_out_sounds_can_be_heard_and_seen(tmp_path: Path) -> None:
+    events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    trained(tmp_path, settings(steps=2, tensorboard=True, evaluate_every=1))
+    read = events.EventAccumulator(str(tmp_path / "tensorboard"), size_guidance={"audio": 0, "images": 0})
+    read.Reload()
+    players = read.Tags()["audio"]
+    assert [f"held_out_0/{name}" for name in ("level_0", "level_1", "original")] == sorted(players)[:3]
+    assert [event.step for event in read.Audio("held_out_0/original")] == [1, 2]
+    assert read.Audio("held_out_0/original")[0].sample_rate == CONFIG.rate
+    picture = read.Images("held_out_2/spectrograms")[0]
+    assert (picture.height, picture.width) == (3 * 1025, LENGTH // 256 + 1)
 
 
 def test_the_bandwidth_is_that_of_the_crops() -> None:
@@ -155,7 +168,7 @@ def test_silence_has_finite_losses_and_gradients() -> None:
 
 @pytest.mark.parametrize("wrong", [{"l2": -1.0}, {"multispectral": math.inf}, {"commitment": math.nan}])
 def test_wrong_weights_are_refused(wrong: dict[str, float]) -> None:
-    with pytest.raises(ZooError, match="train.objective"):
+    with pytest.raises(ZooError, match=r"train\.objective"):
         SoundReconstruction(**wrong)
     with pytest.raises(ZooError, match="variance"):
         PictureReconstruction(variance=0.0)

@@ -6,9 +6,11 @@ import contextlib
 import errno
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+from torch import Tensor
 
 from zoo.errors import ZooError
 
@@ -28,6 +30,7 @@ class Log:
         self, folder: Path, *, step: int, position: int, warn: Callable[[str], None], tensorboard: bool
     ) -> None:
         self.path = folder / "metrics.jsonl"
+        self.shows = tensorboard
         self._warn = warn
         self._warned = False
         self._curves = _curves(folder / "tensorboard", step) if tensorboard else None
@@ -45,12 +48,29 @@ class Log:
 
     def add(self, record: Mapping[str, Any]) -> None:
         """Append ``record`` as one line."""
-        try:
+        with self._tolerant():
             _append(self.path, json.dumps(record).encode() + b"\n")
             if self._curves is not None:
                 for name, value in record.items():
                     if isinstance(value, int | float) and name not in ("step", "tokens", "seconds"):
                         self._curves.add_scalar(f"{record['split']}/{name}", value, record["step"])
+
+    def hear(self, name: str, samples: Tensor, rate: int, step: int) -> None:
+        """Put a player of ``samples`` (time,), in [-1, 1], beside the curves, if there are any."""
+        if self._curves is not None:
+            with self._tolerant():
+                self._curves.add_audio(name, samples[None], step, sample_rate=rate)
+
+    def see(self, name: str, picture: Tensor, step: int) -> None:
+        """Put a picture, uint8 (rows, columns, 3), beside the curves, if there are any."""
+        if self._curves is not None:
+            with self._tolerant():
+                self._curves.add_image(name, picture, step, dataformats="HWC")
+
+    @contextlib.contextmanager
+    def _tolerant(self) -> Iterator[None]:
+        try:
+            yield
         except OSError as error:
             if not self._warned:
                 self._warn(f"cannot write to {self.path}: {error.strerror}; training goes on without these records")

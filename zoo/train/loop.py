@@ -245,6 +245,8 @@ class Trainer:
                 autocast=self.autocast,
                 should_stop=self.signals.check,
             )
+            if self.log.shows:
+                self.objective.show(self.forward, self.data, self.log, progress.step)
         progress.evaluated, progress.metrics = progress.step, metrics
         if metrics["loss"] < progress.best_loss:
             progress.best_step, progress.best_loss, progress.best_metrics = progress.step, metrics["loss"], metrics

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from zoo.data.base import IGNORED, Batch
 from zoo.evaluate.language_model import Autocast, ShouldStop, evaluate
+from zoo.train.log import Log
 
 
 class Objective(ABC):
@@ -43,6 +44,9 @@ class Objective(ABC):
         self, network: Any, data: Any, *, batch: int, autocast: Autocast, should_stop: ShouldStop
     ) -> dict[str, Any]:
         """Return the metrics of the held-out part, ``loss`` among them; see ``zoo.evaluate``."""
+
+    def show(self, network: Any, data: Any, log: Log, step: int) -> None:  # noqa: B027  # curves say all of ids
+        """Put what can be heard and seen of the held-out part beside the curves."""
 
     def begin(self, network: nn.Module) -> None:  # noqa: B027  # most networks learn by gradients alone
         """An update begins: forget what a network has noted for one that was given up."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,10 +19,13 @@ from zoo.evaluate.language_model import Autocast, EvaluationStopped, ShouldStop
 from zoo.generate.sampler import evaluation_mode
 from zoo.tokenizers.audio.spectra import magnitudes, spectral_convergence, spectral_distance
 from zoo.tokenizers.codec import Codec, Reconstructed
+from zoo.train.log import Log
 from zoo.train.objective import Objective
 
 SCALES = ((2048, 240, 1200), (1024, 120, 600), (512, 50, 240))
 """Transform, hop and window of the multi-scale spectral loss (Dhariwal et al. 2020, section 3.2, and their code)."""
+SHOWN = 3
+"""Held-out samples to hear or see."""
 MEASURED_SECONDS = 600
 """Most of the training sounds that the bandwidth is measured on."""
 
@@ -136,6 +139,21 @@ class Reconstruction(Objective):
                 raise EvaluationStopped
             yield rows.to(device)
 
+    def show(self, network: Any, data: SampleData, log: Log, step: int) -> None:
+        """Put some held-out samples beside the curves, each with what every level makes of it."""
+        rows = next(self._held_out(network, data, SHOWN, lambda: False))
+        with evaluation_mode(network), torch.inference_mode():
+            outputs = network(rows.samples).outputs
+        for row in range(len(rows.samples)):
+            versions = {"original": rows.samples[row]}
+            versions |= {f"level_{level}": output[row] for level, output in enumerate(outputs)}
+            shown = {name: each.float().cpu() for name, each in versions.items()}
+            self.show_one(network, f"held_out_{row}", shown, log, step)
+
+    @abstractmethod
+    def show_one(self, codec: Any, name: str, versions: Mapping[str, Tensor], log: Log, step: int) -> None:
+        """Put one sample, (..., channels), beside the curves: the original, then each level's."""
+
     def begin(self, network: nn.Module) -> None:
         """Forget what the codebooks have noted."""
         assert isinstance(network, Codec)
@@ -205,6 +223,13 @@ class SoundReconstruction(Reconstruction):
             raise ZooError("train.objective.bandwidth is not measured yet; give l1, l2 and spectral")
         return self.bandwidth
 
+    def show_one(self, codec: Any, name: str, versions: Mapping[str, Tensor], log: Log, step: int) -> None:
+        """Put players beside the curves, and all spectrograms in one picture, one below the other."""
+        sounds = torch.stack([version[:, 0].clamp(-1, 1) for version in versions.values()])
+        for version, sound in zip(versions, sounds, strict=True):
+            log.hear(f"{name}/{version}", sound, codec.config.rate, step)
+        log.see(f"{name}/spectrograms", _spectrograms(sounds), step)
+
     def measure(self, network: Codec) -> Measure:
         """Return the measures of sound."""
         return Measure(network, _convergence, "spectral_convergence_db", lambda mean: 20.0 * math.log10(mean))
@@ -235,6 +260,11 @@ class PictureReconstruction(Reconstruction):
         """Return the mean squared difference over the variance, summed over the levels, (batch,)."""
         squares = torch.stack([_squares(output, samples) for output in result.outputs])
         return (squares.sum(dim=0) / self.variance,)
+
+    def show_one(self, codec: Any, name: str, versions: Mapping[str, Tensor], log: Log, step: int) -> None:
+        """Put the pictures beside the curves, side by side."""
+        picture = ((torch.cat(list(versions.values()), dim=1).clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+        log.see(name, picture.expand(-1, -1, 3), step)
 
     def measure(self, network: Codec) -> Measure:
         """Return the measures of pictures."""
@@ -295,3 +325,11 @@ def _convergence(output: Tensor, samples: Tensor) -> Tensor:
 def _squares(output: Tensor, samples: Tensor) -> Tensor:
     """Return the mean squared difference of each row, (batch,)."""
     return (output.float() - samples).square().flatten(1).mean(dim=1)
+
+
+def _spectrograms(sounds: Tensor) -> Tensor:
+    """Return magnitudes of sounds (count, time), 80 dB from black to white, as uint8 (rows, columns, 3)."""
+    decibels = 20 * magnitudes(sounds).clamp_min(1e-5).log10()
+    shown = ((decibels - decibels[0].max()) / 80 + 1).clamp(0, 1).flip(1)  # low frequencies at the bottom
+    picture = rearrange((shown * 255).to(torch.uint8), "count frequency frame -> (count frequency) frame")
+    return picture[..., None].expand(-1, -1, 3)
