@@ -8,11 +8,15 @@ from typing import Any, get_args
 from zoo.errors import ZooError, suggest
 from zoo.settings import tag
 from zoo.tokenizers import folder as folders
+from zoo.tokenizers.audio.settings import MuLaw
 from zoo.tokenizers.base import Modality, Tokenizer
 from zoo.tokenizers.image.settings import GrayLevels, PixelClusters, RgbBytes
 from zoo.tokenizers.text.settings import Bpe, Byte, Char, Digits, Gpt1, Gpt2, Word, Wordpiece
 
-TokenizerSettings = Byte | Char | Word | Bpe | Gpt2 | Gpt1 | Wordpiece | Digits | PixelClusters | GrayLevels | RgbBytes
+TextSettings = Byte | Char | Word | Bpe | Gpt2 | Gpt1 | Wordpiece | Digits
+ImageSettings = PixelClusters | GrayLevels | RgbBytes
+MusicSettings = MuLaw
+TokenizerSettings = TextSettings | ImageSettings | MusicSettings
 """What a recipe's ``tokenizer`` section builds; ``.fit(samples)`` makes the tokenizer."""
 
 

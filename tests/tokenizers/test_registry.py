@@ -17,6 +17,7 @@ from zoo.tokenizers.registry import TokenizerSettings, load, names
 
 NAMES = ["byte", "char", "word", "bpe", "gpt2", "gpt1", "wordpiece", "digits"]
 IMAGE_NAMES = ["pixel_clusters", "gray_levels", "rgb_bytes"]
+MUSIC_NAMES = ["mu_law"]
 
 
 def fitted(name: str, folder: Path) -> TextTokenizer:
@@ -30,7 +31,8 @@ def fitted(name: str, folder: Path) -> TextTokenizer:
 
 
 def test_names() -> None:
-    assert names() == [(name, "text") for name in NAMES] + [(name, "image") for name in IMAGE_NAMES]
+    by_modality = {"text": NAMES, "image": IMAGE_NAMES, "music": MUSIC_NAMES}
+    assert names() == [(name, modality) for modality, own in by_modality.items() for name in own]
 
 
 def test_listing_names_imports_no_torch() -> None:
@@ -76,7 +78,7 @@ def test_fingerprints_differ(tmp_path: Path) -> None:
 
 
 def test_settings_go_to_mappings_and_back() -> None:
-    for name in NAMES + IMAGE_NAMES:
+    for name in NAMES + IMAGE_NAMES + MUSIC_NAMES:
         settings = build(TokenizerSettings, name, "tokenizer")
         assert to_mapping(settings)["type"] == name
         assert build(TokenizerSettings, to_mapping(settings), "tokenizer") == settings
