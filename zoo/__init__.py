@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from zoo.model import Model
     from zoo.tokenizers.audio.waveform import Audio as Audio
     from zoo.tokenizers.base import Tokenizer
+    from zoo.tokenizers.codec import Codec
 
 # A checkout without symlinks (Windows' default) has no folder zoo/tokenizers; it is then found beside zoo.
 _HERE = Path(__file__).resolve().parent
@@ -48,6 +49,23 @@ def __getattr__(name: str) -> Any:
 
         return Audio
     raise AttributeError(f"module 'zoo' has no attribute {name!r}")
+
+
+def load_codec(name_or_path: str | Path, *, device: str = "auto") -> Codec:
+    """Load a codec, in evaluation mode: a folder, a name as of ``load``, or Jukebox's ``vqvae.pth.tar``.
+
+    Its levels are tokenizers: ``codec.level(0)``. Where it comes from is in ``codec.card``.
+
+    Args:
+        name_or_path: what to load.
+        device: ``auto`` (the GPU if there is one), ``cpu``, ``cuda``, ``cuda:1``, ...
+
+    Raises:
+        ZooError: nothing of that name, damaged files, a model that is no codec.
+    """
+    from zoo.loading import load_codec as load_whole
+
+    return load_whole(name_or_path, device=device)
 
 
 def _load_tokenizer(folder: str | Path) -> Tokenizer[Any]:

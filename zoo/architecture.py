@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -16,6 +17,7 @@ from zoo.transformer.model import Transformer
 
 NetworkConfig = TransformerConfig | RecurrentConfig
 AnyNetwork = Transformer | RecurrentNetwork
+Module = TypeVar("Module", bound=nn.Module)
 
 
 def build_network(config: NetworkConfig) -> AnyNetwork:
@@ -31,9 +33,14 @@ def outline(config: NetworkConfig) -> AnyNetwork:
     Raises:
         ZooError: sizes beyond what a tensor can have.
     """
+    return outlined(lambda: build_network(config))
+
+
+def outlined(make: Callable[[], Module]) -> Module:
+    """Return what ``make`` makes on torch's meta device; see ``outline``."""
     try:
         with torch.device("meta"), _Undrawn():
-            return build_network(config)
+            return make()
     except (TypeError, RuntimeError, OverflowError):
         raise ZooError("these settings make no network: no tensor can be this large") from None
 

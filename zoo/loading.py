@@ -1,4 +1,4 @@
-"""From a checkpoint's name to a model, on its device."""
+"""From a checkpoint's name to a model or a codec, on its device."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ import torch
 from zoo.architecture import count_parameters
 from zoo.errors import ZooError, suggest
 from zoo.model import Model
+from zoo.settings import tag
+from zoo.tokenizers.codec import Codec
 from zoo.weights.formats import open_path
 from zoo.weights.hub import Found, locate
-from zoo.weights.opened import Opened
+from zoo.weights.opened import Opened, OpenedCodec
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 """What weights may be held and computed in."""
@@ -44,16 +46,32 @@ def load(name_or_path: str | Path, *, device: str = "auto", dtype: str = "float3
     return Model(network, opened.tokenizer, card=card, recipe=opened.recipe)
 
 
+def load_codec(name_or_path: str | Path, *, device: str = "auto") -> Codec:
+    """Load a codec; see ``zoo.load_codec``."""
+    place = choose_device(device)
+    opened = open_found(locate(name_or_path))
+    if isinstance(opened, Opened):
+        raise ZooError(f"{name_or_path} is a model, no codec; use zoo.load")
+    return opened.codec(place)
+
+
 def open_checkpoint(name_or_path: str | Path) -> Opened:
-    """Find a checkpoint and open it, whatever its format: ours, Hugging Face's, or its authors' own files.
+    """Find a model's checkpoint and open it, whatever its format: ours, Hugging Face's, or its authors' own files.
 
     Raises:
-        ZooError: nothing has that name, or what has it is no checkpoint.
+        ZooError: nothing has that name, or what has it is no checkpoint, or a codec's.
     """
-    return open_found(locate(name_or_path))
+    opened = open_found(locate(name_or_path))
+    if isinstance(opened, OpenedCodec):
+        kind = tag(type(opened.config))
+        raise ZooError(
+            f"{name_or_path} is a codec, which is a tokenizer and no model; use zoo.load_codec, "
+            f"or tokenizer={kind} tokenizer.path={name_or_path}"
+        )
+    return opened
 
 
-def open_found(found: Found) -> Opened:
-    """Open a checkpoint that has been found, with what is known of it besides; see ``open_checkpoint``."""
+def open_found(found: Found) -> Opened | OpenedCodec:
+    """Open a checkpoint that has been found, a model's or a codec's, with what is known of it besides."""
     opened = open_path(found.path)
     return replace(opened, card={**opened.card, **found.card})

@@ -6,7 +6,7 @@ import math
 import os
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -18,7 +18,8 @@ from zoo.errors import ZooError
 
 if TYPE_CHECKING:
     from zoo.model import Model
-    from zoo.weights.opened import Opened
+    from zoo.weights.opened import Opened, OpenedCodec
+    from zoo.weights.tensors import TensorSource
 
 Format = Literal["zoo", "huggingface", "openai"]
 Type = Literal["auto", "float32", "bfloat16"]
@@ -27,7 +28,7 @@ PARTS = re.compile(
     r"(\.lock|(generation_)?config\.json|.*\.safetensors(\.index\.json)?|pytorch_model.*\.bin|(tf_model|rust_model)\..*|"
     r"(card|recipe)\.yaml|(manifest|encoder.*|vocab.*|tokenizer.*|special_tokens_map|added_tokens|hparams)\.json|"
     r"preprocessor_config\.json|kmeans_centers\.npy|params_(\d+\.npy|shapes\.json)|tf_variables\.npz|"
-    r"vocab.*\.(bpe|txt)|merges\.txt|metrics\.jsonl|README\.md|tokenizer|training|tensorboard)"
+    r"vqvae\.pth\.tar|vocab.*\.(bpe|txt)|merges\.txt|metrics\.jsonl|README\.md|tokenizer|training|tensorboard)"
 )
 """What a checkpoint's folder may hold. A folder with anything else in it is never replaced."""
 
@@ -37,7 +38,9 @@ class Keys:
     """Keys of ``zoo convert``."""
 
     out: str | None = key(None, "the new folder", literal=True)
-    to: Format = key("zoo", "zoo; huggingface (loads in transformers); openai (as GPT-1, GPT-2, Image GPT came)")
+    to: Format = key(
+        "zoo", "zoo; huggingface (loads in transformers); openai (as GPT-1, GPT-2, Image GPT, Jukebox's codec came)"
+    )
     dtype: Type = key("auto", "of the weights; auto keeps what they are stored in (float16 becomes float32)")
     overwrite: bool = key(False, "replace the checkpoint in out")
     threads: int | None = key(None, "processor threads; default: PyTorch's choice")
@@ -53,24 +56,45 @@ def run(call: Call) -> dict[str, Any]:
     check_target(out, overwrite=keys.overwrite)
     use_threads(keys.threads)
 
-    from zoo.loading import open_checkpoint
+    from zoo.loading import open_found
+    from zoo.weights.hub import locate
 
-    return convert(open_checkpoint(source), out, keys.to, keys.dtype, call)
+    return convert(open_found(locate(source)), out, keys.to, keys.dtype, call)
 
 
-def convert(opened: Opened, out: Path, to: Format, dtype: Type, call: Call) -> dict[str, Any]:
+@dataclass(frozen=True, kw_only=True)
+class Made:
+    """A checkpoint in memory that will be written.
+
+    Attributes:
+        card: its card.
+        parameters: their number.
+        write: writes it into an empty folder.
+    """
+
+    card: Mapping[str, Any]
+    parameters: int
+    write: Callable[[Path], None]
+
+
+def convert(opened: Opened | OpenedCodec, out: Path, to: Format, dtype: Type, call: Call) -> dict[str, Any]:
     """Write an opened checkpoint into ``out``, which has been checked; return the verb's JSON document."""
-    kind = stored_dtype(opened) if dtype == "auto" else dtype
+    from zoo.weights.opened import OpenedCodec
+
     if Path(opened.where).resolve().parent == out.resolve():
         raise ZooError(f"{out} is the checkpoint to be converted; choose another out=DIR")
-    write = _writer(opened, to)
-    _check_room(opened, out, 4 if to == "openai" or kind == "float32" else 2)
-    model = _model(opened, kind, call.command)
-    replace_folder(out, lambda stage: write(model, stage))
+    kind: Literal["float32", "bfloat16"] = stored_dtype(opened.source) if dtype == "auto" else dtype
+    if isinstance(opened, OpenedCodec):
+        kind, make = "float32", _codec(opened, to, dtype, call.command)
+    else:
+        make = _model(opened, to, kind, call.command)
+    _check_room(opened.source, out, 4 if to == "openai" or kind == "float32" else 2)
+    made = make()
+    replace_folder(out, made.write)
     if not call.json:
         put(str(out))
-        say(f"{bold(str(model.card.get('name') or out.name))}: {count(model.parameters)} parameters, as {to}, {kind}")
-    return {"checkpoint": str(out), "format": to, "dtype": kind, "parameters": model.parameters}
+        say(f"{bold(str(made.card.get('name') or out.name))}: {count(made.parameters)} parameters, as {to}, {kind}")
+    return {"checkpoint": str(out), "format": to, "dtype": kind, "parameters": made.parameters}
 
 
 def check_target(out: Path, *, overwrite: bool) -> None:
@@ -118,25 +142,54 @@ def replace_folder(out: Path, write: Callable[[Path], None]) -> None:
             remove(old)
 
 
-def stored_dtype(opened: Opened) -> Literal["float32", "bfloat16"]:
+def stored_dtype(source: TensorSource) -> Literal["float32", "bfloat16"]:
     """Return bfloat16 if all weights are stored in it, else float32, which holds the others exactly."""
     import torch
 
-    source = opened.source
     kinds = {source.read(name, 0, 0).dtype for name in source.names() if source.shape(name)}
     return "bfloat16" if {kind for kind in kinds if kind.is_floating_point} == {torch.bfloat16} else "float32"
 
 
-def _model(opened: Opened, dtype: Literal["float32", "bfloat16"], command: str) -> Model:
+def _model(opened: Opened, to: Format, dtype: Literal["float32", "bfloat16"], command: str) -> Callable[[], Made]:
+    """Return what makes a model, once it is known that the format can express it."""
     import torch
 
     from zoo.architecture import count_parameters
     from zoo.loading import DTYPES
     from zoo.model import Model
 
-    network = opened.network(torch.device("cpu"), DTYPES[dtype])
-    card = {"parameters": count_parameters(network), **opened.card, "converted": command}
-    return Model(network, opened.tokenizer, card=card, recipe=opened.recipe)
+    write = _writer(opened, to)
+
+    def make() -> Made:
+        network = opened.network(torch.device("cpu"), DTYPES[dtype])
+        card = {"parameters": count_parameters(network), **opened.card, "converted": command}
+        model = Model(network, opened.tokenizer, card=card, recipe=opened.recipe)
+        return Made(card=model.card, parameters=model.parameters, write=lambda folder: write(model, folder))
+
+    return make
+
+
+def _codec(opened: OpenedCodec, to: Format, dtype: Type, command: str) -> Callable[[], Made]:
+    """Return what makes a codec, once it is known that the format can express it."""
+    import torch
+
+    from zoo.architecture import count_parameters
+    from zoo.weights import codecs, jukebox_codec
+
+    if dtype == "bfloat16":
+        raise ZooError("dtype: a codec compares vectors in float32; leave dtype out")
+    if to == "huggingface":
+        raise ZooError("Hugging Face has no layout of codecs that any program still reads; use to=zoo or to=openai")
+    if to == "openai":
+        jukebox_codec.check_writable(opened.config)
+    write = jukebox_codec.write if to == "openai" else codecs.write
+
+    def make() -> Made:
+        codec = opened.codec(torch.device("cpu"))
+        codec.card["converted"] = command
+        return Made(card=codec.card, parameters=count_parameters(codec), write=lambda folder: write(folder, codec))
+
+    return make
 
 
 def _writer(opened: Opened, to: Format) -> Callable[[Model, Path], None]:
@@ -155,9 +208,9 @@ def _writer(opened: Opened, to: Format) -> Callable[[Model, Path], None]:
     return lambda model, folder: model.save(folder)
 
 
-def _check_room(opened: Opened, out: Path, size: int) -> None:
+def _check_room(source: TensorSource, out: Path, size: int) -> None:
     """Refuse a disk that cannot hold ``size`` bytes a number."""
-    numbers = sum(math.prod(opened.source.shape(name)) for name in opened.source.names())
+    numbers = sum(math.prod(source.shape(name)) for name in source.names())
     place = _existing(out.absolute().parent)
     free = shutil.disk_usage(place).free
     if numbers * size > free:
@@ -182,6 +235,7 @@ VERB = Verb(
         ("zoo convert shakespeare out=checkpoints/small dtype=bfloat16", "half the size"),
         ("zoo convert my-gpt2 out=for-transformers to=huggingface", "a folder that transformers loads"),
         ("zoo convert models/124M out=checkpoints/gpt2-124m", "OpenAI's own files of GPT-2 into ours"),
+        ("zoo convert vqvae.pth.tar out=checkpoints/jukebox-vqvae", "Jukebox's codec into ours"),
     ),
     run=run,
 )

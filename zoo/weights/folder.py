@@ -8,15 +8,16 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 from torch import Tensor
 
 from zoo.architecture import NetworkConfig
 from zoo.errors import ZooError
-from zoo.settings import build
+from zoo.settings import build, tag
 from zoo.tokenizers.base import Modality, Tokenizer
+from zoo.tokenizers.codecs import CodecConfig
 from zoo.tokenizers.none import NoTokenizer
 from zoo.weights.files import (
     MANIFEST,
@@ -30,7 +31,7 @@ from zoo.weights.files import (
     write_file,
     write_manifest,
 )
-from zoo.weights.opened import Opened
+from zoo.weights.opened import Opened, OpenedCodec
 from zoo.weights.tensors import SafetensorsSource, read_tensors, write_tensors
 
 WEIGHTS = "model.safetensors"
@@ -111,13 +112,21 @@ class Checkpoint:
         return tokenizer
 
 
-def write(folder: Path, contents: Contents, tensors: Mapping[str, Tensor], *, overwrite: bool = False) -> None:
+def write(
+    folder: Path,
+    contents: Contents,
+    tensors: Mapping[str, Tensor],
+    *,
+    parameters: int | None = None,
+    overwrite: bool = False,
+) -> None:
     """Write a checkpoint folder; until it is complete, nothing stands under its final name.
 
     Args:
         folder: made if it is missing.
         contents: everything but the weights.
         tensors: every parameter once, by name.
+        parameters: for config.json and the card; None where all of ``tensors`` are parameters.
         overwrite: replace the checkpoint that is there.
 
     Raises:
@@ -127,7 +136,8 @@ def write(folder: Path, contents: Contents, tensors: Mapping[str, Tensor], *, ov
     if folder.is_dir() and any(folder.iterdir()) and not overwrite:
         raise ZooError(f"{folder} is not empty; choose another folder or add overwrite=true")
     make_writable(folder)
-    publish(folder, contents, lambda path: write_tensors(path, tensors), sum(t.numel() for t in tensors.values()))
+    count = sum(tensor.numel() for tensor in tensors.values()) if parameters is None else parameters
+    publish(folder, contents, lambda path: write_tensors(path, tensors), count)
 
 
 def publish(folder: Path, contents: Contents, put_weights: Callable[[Path], str], parameters: int) -> None:
@@ -216,10 +226,22 @@ def read(folder: Path) -> Checkpoint:
     )
 
 
-def opened(folder: Path) -> Opened:
+CODECS = frozenset(tag(kind) for kind in get_args(CodecConfig))
+"""What ``family`` says of a codec."""
+
+
+def opened(folder: Path) -> Opened | OpenedCodec:
     """Open a checkpoint folder of our own format, ready to be loaded; see ``read``."""
     checkpoint = read(folder)
     where = str(checkpoint.folder / "config.json")
+    if checkpoint.config["family"] in CODECS:
+        return OpenedCodec(
+            where=where,
+            config=build(CodecConfig, checkpoint.config["network"], f"{where}: network"),
+            source=checkpoint.source(),
+            card=checkpoint.card,
+            recipe=checkpoint.recipe,
+        )
     config: NetworkConfig = build(NetworkConfig, checkpoint.config["network"], f"{where}: network")
     modality: Modality = build(Modality, checkpoint.config["modality"], f"{where}: modality")
     return Opened(

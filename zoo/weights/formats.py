@@ -6,27 +6,32 @@ from pathlib import Path
 
 from zoo.errors import ZooError
 from zoo.weights import folder as folders
-from zoo.weights import huggingface, original
+from zoo.weights import huggingface, jukebox_codec, original
 from zoo.weights.files import read_json
-from zoo.weights.opened import Opened
+from zoo.weights.opened import Opened, OpenedCodec
 
 CONFIG = "config.json"
 
 
-def open_path(path: Path) -> Opened:
-    """Open a checkpoint: our folder, Hugging Face's, or the authors' own files; one of its files stands for the folder.
+def open_path(path: Path) -> Opened | OpenedCodec:
+    """Open a model or a codec: our folder, Hugging Face's, or the authors' files; one of its files stands for all.
 
     Raises:
         ZooError: no checkpoint in a format that is known, or one that is broken.
     """
     found = original.find(path)
     if path.is_dir() and (path / CONFIG).is_file():
-        if "format" in read_json(path / CONFIG):
+        settings = read_json(path / CONFIG)
+        if "format" in settings:
             return folders.opened(path)
+        if settings.get("model_type") in jukebox_codec.MODEL_TYPES:
+            return jukebox_codec.read_huggingface(path)
         if huggingface.has_weights(path) or found is None:
             return huggingface.read(path)
     if found is not None:
         return original.read(*found)
+    if (file := jukebox_codec.find(path)) is not None:
+        return jukebox_codec.read(file)
     if path.name in (CONFIG, huggingface.WEIGHTS, huggingface.INDEX, huggingface.LEGACY) and path.is_file():
         return open_path(path.parent)
     if path.is_dir():

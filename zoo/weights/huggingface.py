@@ -52,14 +52,14 @@ def read(folder: Path) -> Opened:
     if not isinstance(model_type, str) or model_type not in FAMILIES:
         shown = repr(model_type)[:40]
         raise ZooError(f"{folder / CONFIG}: model_type {shown} is not one of {', '.join(FAMILIES)}; use one of these")
-    return assemble(FAMILIES[model_type], settings, _weights(folder), folder)
+    return assemble(FAMILIES[model_type], settings, weights(folder), folder)
 
 
-def assemble(family: Family, settings: Mapping[str, Any], weights: TensorSource, folder: Path) -> Opened:
+def assemble(family: Family, settings: Mapping[str, Any], tensors: TensorSource, folder: Path) -> Opened:
     """Return settings and weights under a family's names as one model, with the tokenizer and card in ``folder``."""
     where = folder / CONFIG
     copies = family.copies if settings.get("tie_word_embeddings", True) else {}
-    source = family.needed(Renamed(weights, family.normal_name, copies))
+    source = family.needed(Renamed(tensors, family.normal_name, copies))
     try:
         config = family.config(settings, source.names())
     except ZooError as error:
@@ -102,7 +102,8 @@ def has_weights(folder: Path) -> bool:
     return any((folder / name).is_file() for name in (WEIGHTS, INDEX, LEGACY))
 
 
-def _weights(folder: Path) -> TensorSource:
+def weights(folder: Path) -> TensorSource:
+    """Return the tensors in a folder, still on disk; ZooError if there are none."""
     if (folder / WEIGHTS).is_file():
         return SafetensorsSource([folder / WEIGHTS])
     if (folder / INDEX).is_file():

@@ -70,6 +70,12 @@ class TorchSource(PlacedSource):
         except RefusedError as reason:
             raise ZooError(f"{path} is refused: {reason}; {CONVERT}") from None
         super().__init__({name: saved.place(tensor, name) for name, tensor in tensors.items()}, path)
+        self._value: dict[Any, Any] = saved.value
+
+    @property
+    def beside(self) -> Mapping[str, Any]:
+        """The dictionaries of plain values that a file of training holds beside the weights: its settings."""
+        return {name: value for name, value in self._value.items() if name not in STATES and isinstance(value, dict)}
 
 
 def open_saved(path: Path) -> Saved:
