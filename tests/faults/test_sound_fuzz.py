@@ -16,7 +16,8 @@ import pytest
 import soundfile
 
 from zoo.data import read_sound as reader
-from zoo.data.read_sound import read_blocks, read_facts, read_part, read_sound
+from zoo.data.read_sound import read_blocks, read_sound
+from zoo.data.sound_file import open_sound
 from zoo.data.write_sound import write_wav
 from zoo.errors import ZooError
 from zoo.tokenizers.audio.waveform import Audio
@@ -34,6 +35,11 @@ def packed(samples: np.ndarray, rate: int = 22_050, **options: Any) -> bytes:
 def write(folder: Path, data: bytes, name: str = "a.wav") -> Path:
     (folder / name).write_bytes(data)
     return folder / name
+
+
+def read_part(path: Path, start: int, count: int) -> np.ndarray:
+    with open_sound(path) as sound:
+        return sound.part(start, count)
 
 
 def refused(path: Path) -> str:
@@ -245,7 +251,6 @@ def test_changed_bytes_give_samples_or_one_line(tmp_path: Path, capfd: pytest.Ca
                 found = read_sound(path)
                 assert np.isfinite(found.samples).all()
                 assert np.abs(found.samples).max() <= 1
-                assert read_facts(path).frames >= 0
                 read_part(path, 4000, 100)
                 read_ones += 1
             except ZooError as error:
@@ -294,8 +299,9 @@ def test_a_bomb_is_refused_as_a_whole_and_streamed_in_blocks(tmp_path: Path, mon
 @pytest.mark.parametrize("kind", ["WAV", "FLAC", "OGG", "MP3"])
 def test_a_part_is_what_the_whole_has_there(kind: str, tmp_path: Path) -> None:
     path = write(tmp_path, packed(np.tile(NOISE, (10, 1)), format=kind))
-    whole, facts = read_sound(path).samples, read_facts(path)
-    assert (facts.rate, facts.channels, facts.frames) == (22_050, 2, 200_000)
+    whole = read_sound(path).samples
+    with open_sound(path) as sound:
+        assert (sound.rate, sound.channels, sound.frames) == (22_050, 2, 200_000)
     for start, count in ((0, 10), (5, 100_000), (123_457, 800), (199_990, 100), (300_000, 5)):
         part = read_part(path, start, count)
         assert part.shape == whole[start : start + count].shape

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -63,6 +63,14 @@ class AudioTokenizer(Tokenizer[Audio]):
             ZooError: no sound, or samples that are no numbers.
         """
         return self.encode_samples(torch.from_numpy(np.ascontiguousarray(self.prepare(sample))))
+
+    def encode_blocks(self, blocks: Iterable[Samples]) -> Iterator[Tensor]:
+        """Yield the ids of a sound that comes in blocks (time,) at ``rate``; joined, they are those of one piece.
+
+        Here the blocks are joined first; a tokenizer that need not see all of a long sound at once says so itself.
+        """
+        joined = [np.empty(0, np.float32), *blocks]
+        yield self.encode_samples(torch.from_numpy(np.concatenate(joined)))
 
     def decode(self, ids: Tensor | Sequence[int] | NDArray[Any]) -> Audio:
         """Return the sound that ``ids``, shape (time,), stand for, in [-1, 1].

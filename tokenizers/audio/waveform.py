@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -131,8 +131,12 @@ def resample(samples: Samples, rate: int, wanted: int) -> Samples:
     return found
 
 
-def resample_blocks(blocks: Iterator[Samples], rate: int, wanted: int) -> Iterator[Samples]:
-    """Yield the samples (time,) that ``resample`` gives for all ``blocks`` (time,) joined, while they come.
+def resample_blocks(blocks: Iterable[Samples], rate: int, wanted: int) -> Iterator[Samples]:
+    """Yield the samples that ``resample`` gives for all ``blocks`` joined, while they come.
+
+    Args:
+        blocks: (time,) or (time, channels) each.
+        rate, wanted: samples per second, given and asked for.
 
     Raises:
         ZooError: a rate that no sound has.
@@ -144,11 +148,15 @@ def resample_blocks(blocks: Iterator[Samples], rate: int, wanted: int) -> Iterat
         return
     import soxr
 
-    stream = soxr.ResampleStream(rate, wanted, 1, dtype="float32")
+    stream, shape = None, ()
     for block in blocks:
+        if stream is None:
+            shape = block.shape[1:]
+            stream = soxr.ResampleStream(rate, wanted, shape[0] if shape else 1, dtype="float32")
         found = stream.resample_chunk(block)
         if len(found):
             yield found
-    rest = stream.resample_chunk(np.empty(0, np.float32), last=True)
-    if len(rest):
-        yield rest
+    if stream is not None:
+        rest = stream.resample_chunk(np.empty((0, *shape), np.float32), last=True)
+        if len(rest):
+            yield rest

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Protocol
 
 import numpy as np
 
@@ -25,34 +28,60 @@ MOST_SAMPLES = 1 << 29
 """Of all channels together, that one sound may have in memory: 2 GiB, 1.7 hours of stereo at 44.1 kHz."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Facts:
-    """What a sound's header says.
-
-    Attributes:
-        rate: samples per second.
-        channels: number of channels.
-        frames: samples of each channel; there may be fewer, if the header lies.
-    """
+class Readable(Protocol):
+    """A sound that is open: see ``zoo.data.sound_file.OpenSound``, and ``Loaded`` for one that is in memory."""
 
     rate: int
     channels: int
     frames: int
 
+    def blocks(self) -> Iterator[Samples]:
+        """Yield all samples (time, channels), some at a time."""
+
+    def part(self, start: int, count: int) -> Samples:
+        """Return samples (time, channels) from ``start`` on, fewer than ``count`` where the sound ends before."""
+
+
+class Loaded:
+    """A sound in memory, to be read as one in a file is.
+
+    Args:
+        sound: the sound.
+    """
+
+    def __init__(self, sound: Sound) -> None:
+        self.rate = sound.rate
+        self.frames, self.channels = sound.samples.shape
+        self._samples = sound.samples
+
+    def blocks(self) -> Iterator[Samples]:
+        """Yield all samples at once."""
+        yield self._samples
+
+    def part(self, start: int, count: int) -> Samples:
+        """Return samples (time, channels) from ``start`` on."""
+        return self._samples[start : start + count]
+
 
 @dataclass(frozen=True, kw_only=True)
 class SoundRecords(Records[Sound]):
-    """Sounds, of which a part can be had without all the rest.
+    """Sounds that need not be read whole.
 
     Attributes:
-        facts: of the sound of a number.
-        part: samples (time, channels) of a number, from a start on, at most so many, at its own rate.
+        open: opens the sound of a number.
         fields: artist, genre, lyrics and label of each sound, as far as they are known.
     """
 
-    facts: Callable[[int], Facts]
-    part: Callable[[int, int, int], Samples]
-    fields: Sequence[Mapping[str, str]]
+    open: Callable[[int], AbstractContextManager[Readable]]
+    fields: Sequence[Mapping[str, str]] = ()
+
+    @classmethod
+    def of(cls, records: Records[Sound]) -> SoundRecords:
+        """Return sounds that are read whole as such that need not be."""
+        if isinstance(records, SoundRecords):
+            return records
+        known = {field.name: getattr(records, field.name) for field in dataclasses.fields(records)}
+        return cls(**known, open=lambda index: nullcontext(Loaded(records[index])))
 
 
 def read_sounds(path: str) -> SoundRecords:
@@ -80,8 +109,7 @@ def read_sounds(path: str) -> SoundRecords:
         held_out=held_out,
         load=lambda index: read_sound(files[index].path, rows.get(files[index].name, {})),
         sha256=sha256_of_all([*files, metadata] if metadata else files),
-        facts=lambda index: read_facts(files[index].path),
-        part=lambda index, start, count: read_part(files[index].path, start, count),
+        open=lambda index: open_sound(files[index].path),
         fields=[rows.get(file.name, {}) for file in files],
     )
 
@@ -124,26 +152,6 @@ def read_blocks(path: Path | str, rate: int | None = None) -> Iterator[Samples]:
     with open_sound(Path(path)) as sound:
         mono = (to_mono(block) for block in sound.blocks())
         yield from resample_blocks(mono, sound.rate, rate or sound.rate)
-
-
-def read_facts(path: Path) -> Facts:
-    """Return what the header of a sound file says.
-
-    Raises:
-        ZooError: not a sound file, or damaged.
-    """
-    with open_sound(path) as sound:
-        return Facts(rate=sound.rate, channels=sound.channels, frames=sound.frames)
-
-
-def read_part(path: Path, start: int, count: int) -> Samples:
-    """Return samples (time, channels) of a sound file from ``start`` on, fewer than ``count`` where it ends before.
-
-    Raises:
-        ZooError: not a sound file, or damaged.
-    """
-    with open_sound(path) as sound:
-        return sound.part(start, count)
 
 
 def _read_metadata(path: Path, files: Sequence[DataFile]) -> dict[str, dict[str, str]]:
