@@ -12,7 +12,7 @@ from zoo.architecture import count_parameters
 from zoo.data.base import Corpus, SampleData
 from zoo.download import Progress
 from zoo.errors import ZooError
-from zoo.loading import choose_device
+from zoo.loading import choose_device, load_codec
 from zoo.recipe import CodecRecipe
 from zoo.run import licenses, refuse_taken
 from zoo.settings import tag, to_mapping
@@ -67,17 +67,10 @@ class CodecRun:
         device = choose_device(self.device)
         corpus = self.recipe.data.open(progress)
         torch.manual_seed(self.seed)
-        codec = self._from_checkpoint() if self.init else build_codec(self.recipe.model)
+        codec = load_codec(self.init, device="cpu") if self.init else build_codec(self.recipe.model)
         if corpus.modality != self.recipe.modality:
             raise ZooError(f"data: {self.recipe.name} is for {self.recipe.modality}, the data is {corpus.modality}")
         return PreparedCodec(run=self, corpus=corpus, data=corpus.crops(codec), codec=codec.to(device))
-
-
-    def _from_checkpoint(self) -> Codec:
-        from zoo.loading import load_codec
-
-        assert self.init is not None
-        return load_codec(self.init, device="cpu")
 
 
 @dataclass(frozen=True, kw_only=True)
