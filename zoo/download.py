@@ -23,20 +23,29 @@ Progress = Callable[[int, int | None], None]
 """Told of bytes fetched and of the total, None where the server does not say."""
 
 
-def fetch(url: str, target: Path, *, sha256: str, remedy: str, progress: Progress | None = None) -> Path:
+def fetch(
+    url: str,
+    target: Path,
+    *,
+    sha256: str | None,
+    remedy: str,
+    progress: Progress | None = None,
+    timeout: float = TIMEOUT,
+) -> Path:
     """Return ``target``, fetched from ``url`` unless it is there already with the promised content.
 
     Args:
         url: http or https.
         target: the file; its folder is made.
-        sha256: of the file; another content is refused.
+        sha256: of the file; another content is refused. None where nobody states one: what comes whole is taken.
         remedy: the setting that names a copy of the user's, for messages: ``data.path=FILE``.
         progress: is told of the bytes.
+        timeout: seconds without a byte after which the server counts as gone.
 
     Raises:
         ZooError: no network, another content than promised, a folder that cannot be written: one line with ``remedy``.
     """
-    if target.is_file() and sha256_of(target) == sha256:
+    if target.is_file() and sha256 in (None, sha256_of(target)):
         return target
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -45,9 +54,9 @@ def fetch(url: str, target: Path, *, sha256: str, remedy: str, progress: Progres
         raise ZooError(f"{target.parent}: cannot be written ({error.strerror}); set ZOO_HOME, or {remedy}") from None
     try:
         with os.fdopen(handle, "wb") as stream:
-            got = _download(url, stream.write, progress)
-        if got != sha256:
-            raise ZooError(f"{url}: its sha256 is {got[:12]}…, not {sha256[:12]}…: it has changed; say {remedy}")
+            got = _download(url, stream.write, progress, timeout)
+        if sha256 not in (None, got):
+            raise ZooError(f"{url}: its sha256 is {got[:12]}…, not {str(sha256)[:12]}…: it has changed; say {remedy}")
         os.chmod(partial, 0o644)
         os.replace(partial, target)
     except (urllib.error.URLError, HTTPException, OSError) as error:
@@ -87,12 +96,12 @@ def check_link(url: str, sha256: str) -> None:
         raise ZooError(f"sha256: {sha256!r} must be 64 lower-case hex digits")
 
 
-def _download(url: str, write: Callable[[bytes], int], progress: Progress | None) -> str:
+def _download(url: str, write: Callable[[bytes], int], progress: Progress | None, timeout: float) -> str:
     """Write the content of ``url`` block by block; return its sha256."""
     hasher = hashlib.sha256()
     done = 0
     request = urllib.request.Request(url, headers={"User-Agent": "tokenzoo"})
-    with urllib.request.urlopen(request, timeout=TIMEOUT) as response:
+    with urllib.request.urlopen(request, timeout=timeout) as response:
         stated = response.headers.get("Content-Length", "")
         total = int(stated) if stated.isdigit() else None
         while block := response.read(BLOCK):

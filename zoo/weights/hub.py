@@ -23,6 +23,7 @@ import yaml
 
 from zoo.errors import ZooError
 from zoo.paths import CARD, checkpoint_homes, is_card_alone, local_checkpoint, missing_checkpoint
+from zoo.weights.web import fetch_linked, is_link
 
 T = TypeVar("T")
 PATIENCE = 4.0
@@ -105,9 +106,11 @@ def locate(name: str | Path) -> Found:
 
 
 def fetch_named(name: str | Path) -> Found:
-    """Return what the Hub has of a name, or of the card that is here under it; see ``locate``."""
+    """Return what the Hub or a link has of a name, or of the card that is here under it; see ``locate``."""
     card = known_card(name)
     source = str(card.get("source") or Path(name).name) if card else str(name)
+    if card and is_link(source):
+        return Found(path=fetch_linked(card), card=card)
     wanted = HubId.parse(source)
     if wanted is None:
         raise missing_checkpoint(name)
