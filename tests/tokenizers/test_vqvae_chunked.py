@@ -145,6 +145,22 @@ def test_a_length_that_is_no_multiple_is_filled_up_with_silence() -> None:
         next(encode_blocks(towers, [samples], seconds=0))
 
 
+def test_tokenizers_of_levels_take_sounds_of_any_length() -> None:
+    codec = codec_of(small())
+    samples = 0.3 * torch.randn(80_003)  # ten seconds: more than a chunk
+    for level in range(2):
+        tokenizer, hop = codec.level(level), codec.hops[level]
+        ids = tokenizer.encode_samples(samples)
+        filled = torch.nn.functional.pad(samples, (0, -len(samples) % hop))
+        assert torch.equal(ids, codec.encode(filled[None, :, None], [level])[0][0])
+        assert torch.equal(
+            torch.cat([*tokenizer.encode_blocks(np.asarray(part) for part in torch.split(samples, 999))]), ids
+        )
+        whole = codec.decode(ids[None], level)[0, :, 0]
+        torch.testing.assert_close(tokenizer.decode_samples(ids), whole, atol=1e-5, rtol=1e-5)
+        assert (len(tokenizer.encode_samples(samples[:0])), len(tokenizer.decode_samples(ids[:0]))) == (0, 0)
+
+
 @given(
     lengths=st.lists(st.integers(0, 30), max_size=8),
     core=st.integers(1, 20),

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import ClassVar, Self
 
 import torch
 from einops import rearrange
-from torch import Tensor, nn
+from torch import Tensor
 
 from zoo.settings import build, to_mapping
 from zoo.tokenizers import folder as folders
 from zoo.tokenizers import tensors
 from zoo.tokenizers.audio.base import AudioTokenizer
+from zoo.tokenizers.audio.vqvae.chunked import Tower
 from zoo.tokenizers.audio.vqvae.config import VqvaeConfig
 from zoo.tokenizers.audio.vqvae.layers import Decoder, Encoder
+from zoo.tokenizers.audio.waveform import Samples
 from zoo.tokenizers.base import TokenSpec
 from zoo.tokenizers.codebook import Codebook
 
@@ -72,23 +75,33 @@ class VqvaeTokenizer(AudioTokenizer):
         tensors.write(Path(folder) / WEIGHTS, self._tensors())
         folders.write(folder, self.spec, {CONFIG: self._config_text()})
 
-    @torch.no_grad()
+    @property
+    def tower(self) -> Tower:
+        """What encodes and decodes sounds of any length, chunk by chunk."""
+        return Tower.of(self.config, self.config.levels - 1, encode=self._encode, decode=self._decode)
+
     def encode_samples(self, samples: Tensor) -> Tensor:
         """Return the ids (time / hop, rounded up) of samples (time,) at the codec's rate; int64 on the CPU."""
-        if not len(samples):
-            return torch.empty(0, dtype=torch.int64)
-        filled = nn.functional.pad(samples, (0, -len(samples) % self.hop))
-        features = self.encoder(rearrange(filled.to(self._device), "time -> 1 1 time"))
-        return self.codebook.nearest(rearrange(features, "1 width time -> time width")).cpu()
+        return torch.cat([torch.empty(0, dtype=torch.int64), *self.tower.encode_blocks([samples])])
 
-    @torch.no_grad()
+    def encode_blocks(self, blocks: Iterable[Samples]) -> Iterator[Tensor]:
+        """Yield the ids (time,) of a sound that comes in blocks (time,), in constant memory."""
+        return self.tower.encode_blocks(blocks)
+
     def decode_samples(self, ids: Tensor) -> Tensor:
         """Return the samples (time * hop,) of ids (time,), on the CPU."""
-        if not len(ids):
-            return torch.empty(0)
+        return torch.cat([torch.empty(0), *self.tower.decode_blocks([ids])])
+
+    @torch.no_grad()
+    def _encode(self, samples: Tensor) -> Tensor:
+        features = self.encoder(rearrange(samples.to(self._device), "time -> 1 1 time"))
+        return self.codebook.nearest(rearrange(features, "1 width time -> time width"))
+
+    @torch.no_grad()
+    def _decode(self, ids: Tensor) -> Tensor:
         vectors = self.codebook.lookup(ids.to(self._device))
         samples: Tensor = self.decoder(rearrange(vectors, "time width -> 1 width time"))
-        return rearrange(samples, "1 1 time -> time").cpu()
+        return rearrange(samples, "1 1 time -> time")
 
     @property
     def _device(self) -> torch.device:
