@@ -37,6 +37,14 @@ class AudioTokenizer(Tokenizer[Audio]):
         """What ``spec.tokens_per_second`` states."""
         return self.rate / self.hop * self.ids_per_hop
 
+    def count(self, seconds: float) -> int:
+        """Return how many ids a sound of so many seconds has."""
+        return -(-round(seconds * self.rate) // self.hop) * self.ids_per_hop
+
+    def begin(self, sample: Waveform) -> Tensor:
+        """Return the ids that longer sounds begin with which begin with ``sample``, int64 (time,); see ``encode``."""
+        return self.encode(sample)
+
     def prepare(self, sample: Waveform) -> Samples:
         """Return the sound as it is encoded: float32 (time,), one channel, at ``rate``.
 
