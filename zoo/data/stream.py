@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -59,16 +59,39 @@ def encode(documents: Sequence[Document], tokenizer: Tokenizer[str], *, key: str
             return _kept(documents, tokenizer, key)
     buffer = BytesIO()
     text_bytes, lossless = _write(documents, tokenizer, buffer)
-    return Stream(ids=np.frombuffer(buffer.getbuffer(), _dtype(tokenizer)), text_bytes=text_bytes, lossless=lossless)
+    return Stream(ids=np.frombuffer(buffer.getbuffer(), id_type(tokenizer)), text_bytes=text_bytes, lossless=lossless)
 
 
 def joiner(tokenizer: Tokenizer[str]) -> Ids:
     """Return the ids that stand between two documents."""
     end = tokenizer.spec.end_id
-    return _narrow(tokenizer.encode("\n") if end is None else torch.tensor([end]), tokenizer)
+    return narrow(tokenizer.encode("\n") if end is None else torch.tensor([end]), tokenizer)
 
 
 def _kept(documents: Sequence[Document], tokenizer: Tokenizer[str], content: str) -> Stream:
+    def write(stream: IO[bytes]) -> dict[str, Any]:
+        text_bytes, lossless = _write(documents, tokenizer, stream)
+        return {"text_bytes": text_bytes, "lossless": lossless}
+
+    ids, known = keep(content, tokenizer, write)
+    return Stream(ids=ids, text_bytes=known["text_bytes"], lossless=known["lossless"])
+
+
+def keep(
+    content: str, tokenizer: Tokenizer[Any], write: Callable[[IO[bytes]], dict[str, Any]]
+) -> tuple[Ids, dict[str, Any]]:
+    """Return the ids that ``write`` writes, mapped from a file of the user's cache, and the facts that it returns.
+
+    They are written once: the next run finds the file of the same content and tokenizer.
+
+    Args:
+        content: what determines the ids, beside the tokenizer.
+        tokenizer: makes them; as numbers they are as small as its vocabulary allows.
+        write: writes the ids to a stream and returns facts about them, for JSON.
+
+    Raises:
+        ZooError: the cache cannot be written.
+    """
     key = hashlib.sha256(f"{VERSION}:{content}:{tokenizer.spec.fingerprint}".encode()).hexdigest()[:32]
     folder = home() / "data" / "ids"
     ids, facts = folder / f"{key}.ids", folder / f"{key}.json"
@@ -77,16 +100,16 @@ def _kept(documents: Sequence[Document], tokenizer: Tokenizer[str], content: str
         known = json.loads(facts.read_bytes()) if facts.exists() else {}
         if not known or not ids.exists() or ids.stat().st_size != known["bytes"]:
             with _complete(ids) as stream:
-                text_bytes, lossless = _write(documents, tokenizer, stream)
-            known = {"bytes": ids.stat().st_size, "text_bytes": text_bytes, "lossless": lossless}
+                found = write(stream)
+            known = {"bytes": ids.stat().st_size, **found}
             with _complete(facts) as stream:
                 stream.write(json.dumps(known).encode())
-        mapped = np.memmap(ids, dtype=_dtype(tokenizer), mode="r")
+        mapped = np.memmap(ids, dtype=id_type(tokenizer), mode="r") if known["bytes"] else np.empty(0, np.uint8)
     except OSError as error:
         raise ZooError(
             f"{folder}: the ids cannot be kept there ({error.strerror}); set ZOO_HOME to another disk"
         ) from None
-    return Stream(ids=mapped, text_bytes=known["text_bytes"], lossless=known["lossless"])
+    return mapped, known
 
 
 class _complete:  # noqa: N801  # used like open()
@@ -117,20 +140,26 @@ def _write(documents: Sequence[Document], tokenizer: Tokenizer[str], stream: IO[
             stream.write(between)
         for piece in document.pieces():
             ids = tokenizer.encode(piece)
-            stream.write(_narrow(ids, tokenizer).tobytes())
+            stream.write(narrow(ids, tokenizer).tobytes())
             lossless = lossless and (tokenizer.spec.lossless or tokenizer.decode(ids) == piece)
         text_bytes += document.size
     return text_bytes, lossless
 
 
-def _narrow(ids: torch.Tensor, tokenizer: Tokenizer[str]) -> Ids:
+def narrow(ids: torch.Tensor, tokenizer: Tokenizer[Any]) -> Ids:
+    """Return ids (time,) as small as the vocabulary allows.
+
+    Raises:
+        ZooError: the tokenizer broke its word, and there are ids outside its vocabulary.
+    """
     wide = ids.numpy()
     if wide.size and not 0 <= int(wide.min()) <= int(wide.max()) < tokenizer.spec.vocabulary_size:
         raise ZooError(f"the tokenizer '{tokenizer.spec.type}' gave ids outside its {tokenizer.spec.vocabulary_size}")
-    narrow: Ids = wide.astype(_dtype(tokenizer))
+    narrow: Ids = wide.astype(id_type(tokenizer))
     return narrow
 
 
-def _dtype(tokenizer: Tokenizer[str]) -> np.dtype[np.unsignedinteger[Any]]:
+def id_type(tokenizer: Tokenizer[Any]) -> np.dtype[np.unsignedinteger[Any]]:
+    """Return the smallest unsigned type that holds every id of the vocabulary."""
     dtype: np.dtype[np.unsignedinteger[Any]] = np.min_scalar_type(max(0, tokenizer.spec.vocabulary_size - 1))
     return dtype
