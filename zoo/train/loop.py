@@ -225,7 +225,8 @@ class Trainer:
                 loss=told["loss"],
                 learning_rate=rate,
                 tokens_per_second=speed,
-                also={name: value for name, value in told.items() if name != "loss"},
+                unit=self.objective.unit,
+                also=self.objective.words(told),
             )
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from rich.console import Console
@@ -22,6 +22,7 @@ class Report:
         loss: nats per predicted id of this update's rows.
         learning_rate: of this update.
         tokens_per_second: since the last report.
+        unit: what the tokens are called.
         also: what else there is to tell, e.g. how a codebook is used.
     """
 
@@ -30,7 +31,8 @@ class Report:
     loss: float
     learning_rate: float
     tokens_per_second: float
-    also: Mapping[str, float] = field(default_factory=dict)
+    unit: str = "tokens"
+    also: str = ""
 
 
 class Monitor(Protocol):
@@ -93,7 +95,7 @@ class Lines:
             self._last = time.monotonic()
             self.note(
                 f"step {report.step}/{report.steps}  loss {report.loss:.4f}  rate {report.learning_rate:.2e}  "
-                f"{report.tokens_per_second:,.0f} tokens/s"
+                f"{report.tokens_per_second:,.0f} {report.unit}/s{'  ' * bool(report.also)}{report.also}"
             )
 
     def on_evaluation(self, step: int, metrics: Mapping[str, Any]) -> None:
@@ -122,6 +124,7 @@ class Bar:
             BarColumn(bar_width=None),
             TextColumn("{task.fields[loss]}"),
             TextColumn("{task.fields[held_out]}"),
+            TextColumn("{task.fields[also]}"),
             TextColumn("{task.fields[speed]}"),
             TimeRemainingColumn(),
             console=self.console,
@@ -133,13 +136,15 @@ class Bar:
     def on_start(self, step: int, steps: int) -> None:
         if self.heading:
             print(self.heading, file=sys.stderr, flush=True)  # it has its own bold and dim
-        self._task = self.progress.add_task("", total=steps, completed=step, loss="", held_out="", speed="")
+        self._task = self.progress.add_task("", total=steps, completed=step, loss="", held_out="", speed="", also="")
         self.progress.start()
 
     def on_step(self, report: Report) -> None:
         self._loss = report.loss if self._loss is None else 0.9 * self._loss + 0.1 * report.loss
-        speed = f"{report.tokens_per_second:,.0f} tokens/s"
-        self.progress.update(self._task, completed=report.step, loss=f"loss {self._loss:.3f}", speed=speed)
+        speed = f"{report.tokens_per_second:,.0f} {report.unit}/s"
+        self.progress.update(
+            self._task, completed=report.step, loss=f"loss {self._loss:.3f}", speed=speed, also=report.also
+        )
 
     def on_evaluation(self, step: int, metrics: Mapping[str, Any]) -> None:
         self.progress.update(self._task, held_out=f"held-out {metrics['loss']:.3f}")

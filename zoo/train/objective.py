@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +20,12 @@ class Objective(ABC):
 
     ``counts`` says how many of them a batch has, ``losses`` their summed loss: the loop adds up both over all
     micro-batches of an update before it divides. The first count is what a run calls tokens.
+
+    Attributes:
+        unit: what people call these tokens.
     """
+
+    unit: ClassVar[str] = "tokens"
 
     @abstractmethod
     def counts(self, batch: Any) -> tuple[int, ...]:
@@ -38,6 +43,10 @@ class Objective(ABC):
     @abstractmethod
     def report(self, means: Sequence[float], network: Any, data: Any) -> dict[str, float]:
         """Return what is told of an update: ``loss`` first, then whatever else has a name."""
+
+    def words(self, told: Mapping[str, float]) -> str:
+        """Return what people should see of a report beside its loss, in a few words."""
+        return ""
 
     @abstractmethod
     def evaluate(

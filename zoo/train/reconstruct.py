@@ -7,7 +7,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from einops import rearrange, reduce
@@ -113,6 +113,15 @@ class Reconstruction(Objective):
         """Return the loss, its terms, and how the codebooks are."""
         return {"loss": sum(means), **dict(zip((*self.names, "commitment"), means, strict=True)), **network.health()}
 
+    def words(self, told: Mapping[str, float]) -> str:
+        """Return how the codebooks are, a number for each level."""
+        shown = {"usage": ".2f", "entropy": ".1f", "dead": ".0f", "restarts": ".0f"}
+        parts = []
+        for name, form in shown.items():
+            values = [format(value, form) for key, value in told.items() if key.split("_")[-1] == name]
+            parts += [f"{name} {' '.join(values)}"] if values else []
+        return "  ".join(parts)
+
     def evaluate(
         self, network: Any, data: SampleData, *, batch: int, autocast: Autocast, should_stop: ShouldStop
     ) -> dict[str, Any]:
@@ -178,6 +187,8 @@ class SoundReconstruction(Reconstruction):
         bandwidth: what these are divided by; None: measured on the data before training.
     """
 
+    unit: ClassVar[str] = "samples"
+
     l1: float = 0.0
     l2: float = 1.0
     linf: float = 0.02
@@ -242,6 +253,8 @@ class PictureReconstruction(Reconstruction):
     Attributes:
         variance: what the difference is divided by.
     """
+
+    unit: ClassVar[str] = "pixels"
 
     commitment: float = 0.25
     variance: float = 0.25
