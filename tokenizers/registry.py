@@ -10,11 +10,11 @@ from zoo.settings import tag
 from zoo.tokenizers import folder as folders
 from zoo.tokenizers.audio.settings import Dac, Encodec, Mimi, MuLaw
 from zoo.tokenizers.base import Modality, Tokenizer
-from zoo.tokenizers.image.settings import GrayLevels, PixelClusters, RgbBytes
+from zoo.tokenizers.image.settings import GrayLevels, ImageVqvae, PixelClusters, RgbBytes
 from zoo.tokenizers.text.settings import Bpe, Byte, Char, Digits, Gpt1, Gpt2, Word, Wordpiece
 
 TextSettings = Byte | Char | Word | Bpe | Gpt2 | Gpt1 | Wordpiece | Digits
-ImageSettings = PixelClusters | GrayLevels | RgbBytes
+ImageSettings = PixelClusters | GrayLevels | RgbBytes | ImageVqvae
 MusicSettings = MuLaw | Encodec | Dac | Mimi
 TokenizerSettings = TextSettings | ImageSettings | MusicSettings
 """What a recipe's ``tokenizer`` section builds; ``.fit(samples)`` makes the tokenizer."""

@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from zoo.errors import ZooError
+
+_KINDS = {torch.float32: "F32", torch.uint8: "U8"}
 
 
 def fingerprint(tensors: Mapping[str, Tensor]) -> str:
@@ -32,7 +34,7 @@ def write(path: Path, tensors: Mapping[str, Tensor]) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, path)
+        path.write_bytes(save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}))
     except (OSError, SafetensorError) as error:
         raise ZooError(f"cannot write {path}: {getattr(error, 'strerror', None) or error}") from None
 
@@ -64,8 +66,9 @@ def _check(path: Path, file: safe_open, tensors: Mapping[str, Tensor]) -> None:
         if name not in there or name not in tensors:
             raise ZooError(f"{path}: {'missing' if name in tensors else 'unexpected'} tensor {name!r}")
         found, wanted = file.get_slice(name), tensors[name]
-        if tuple(found.get_shape()) != tuple(wanted.shape) or found.get_dtype() != "F32":
+        kind = _KINDS[wanted.dtype]
+        if tuple(found.get_shape()) != tuple(wanted.shape) or found.get_dtype() != kind:
             raise ZooError(
-                f"{path}: tensor {name!r} is {found.get_dtype()} {tuple(found.get_shape())}, not F32 "
+                f"{path}: tensor {name!r} is {found.get_dtype()} {tuple(found.get_shape())}, not {kind} "
                 f"{tuple(wanted.shape)}"
             )

@@ -16,7 +16,7 @@ from zoo.tokenizers.base import TextTokenizer
 from zoo.tokenizers.registry import TokenizerSettings, load, names
 
 NAMES = ["byte", "char", "word", "bpe", "gpt2", "gpt1", "wordpiece", "digits"]
-IMAGE_NAMES = ["pixel_clusters", "gray_levels", "rgb_bytes"]
+IMAGE_NAMES = ["pixel_clusters", "gray_levels", "rgb_bytes", "image_vqvae"]
 MUSIC_NAMES = ["mu_law", "encodec", "dac", "mimi"]
 
 

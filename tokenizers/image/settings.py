@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from zoo.errors import ZooError
 from zoo.tokenizers.base import Modality
+from zoo.tokenizers.image.vqvae.config import MAX_SIDE as MAX_SIDE
+from zoo.tokenizers.image.vqvae.config import ImageVqvaeConfig, check_size
 
 if TYPE_CHECKING:
     from zoo.tokenizers.image.base import ImageTokenizer
     from zoo.tokenizers.image.pixels import Picture
-
-MAX_SIDE = 4096
-"""Largest number of rows and of columns of a grid."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,12 +128,73 @@ class RgbBytes:
         return RgbBytesTokenizer.load(folder)
 
 
-def check_size(size: int | tuple[int, int] | None) -> None:
-    """Refuse a grid that is too large; None is one that nobody knows yet.
+@dataclass(frozen=True, kw_only=True)
+class ImageVqvae:
+    """Codes for squares of pixels, learnt by a small VQ-VAE (van den Oord et al. 2017): few ids, and blurred pictures.
 
-    Raises:
-        ZooError: say so.
+    Attributes:
+        path: checkpoint of a codec to take, as ``zoo train image/vqvae`` makes it: a folder or a name; the settings
+            below, but for ``size``, are then the codec's. None: a small one is trained on the samples, which takes
+            seconds for small pictures, and minutes for large ones.
+        size: rows and columns of pixels, or one number for both; None for the codec's, else those of the first sample.
+        channels: 3 for colours, 1 for gray levels; None for what the samples have.
+        hop: rows and columns of pixels that one code stands for, a power of two.
+        codes: size of the codebook. The start id comes on top.
+        code_width: width of its vectors.
+        width: of the convolutions.
+        depth: residual blocks on either side.
+        steps: updates.
+        seed: of the first weights and of what is looked at when.
     """
-    sides = (size,) if isinstance(size, int) else size or ()
-    if not all(1 <= side <= MAX_SIDE for side in sides):
-        raise ZooError(f"size must be 1 to {MAX_SIDE} rows and columns, got {size}")
+
+    modality: ClassVar[Modality] = "image"
+    path: str | None = None
+    size: int | tuple[int, int] | None = 32
+    channels: Literal[1, 3] | None = None
+    hop: int = 2
+    codes: int = 256
+    code_width: int = 8
+    width: int = 64
+    depth: int = 1
+    steps: int = 600
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.steps <= 1_000_000:
+            raise ZooError(f"steps must be 1 to 1000000, got {self.steps}")
+        if not 0 <= self.seed < 1 << 31:
+            raise ZooError(f"seed must be 0 to {(1 << 31) - 1}, got {self.seed}")
+        self._codec(self.size or self.hop, self.channels or 3)
+
+    def fit(self, samples: Iterable[Picture]) -> ImageTokenizer:
+        """Return the tokenizer of the codec in ``path``, else of one that is trained on ``samples``, the same one again
+        on the same machine, whatever the number of its threads."""
+        from zoo.tokenizers.image.pixels import grid_of
+        from zoo.tokenizers.image.vqvae.fit import gather, train
+        from zoo.tokenizers.image.vqvae.tokenizer import ImageVqvaeTokenizer
+
+        if self.path is not None:
+            return ImageVqvaeTokenizer.of_checkpoint(self.path, size=self.size)
+        rows, columns, samples = grid_of(samples, self.size)
+        pixels = gather(samples, rows, columns, self.channels)
+        config = self._codec((rows, columns), 1 if pixels.shape[3] == 1 else 3)
+        return ImageVqvaeTokenizer(train(config, pixels, steps=self.steps, seed=self.seed))
+
+    @staticmethod
+    def load(folder: Path) -> ImageTokenizer:
+        """Return the tokenizer saved in ``folder``."""
+        from zoo.tokenizers.image.vqvae.tokenizer import ImageVqvaeTokenizer
+
+        return ImageVqvaeTokenizer.load(folder)
+
+    def _codec(self, size: int | tuple[int, int], channels: Literal[1, 3]) -> ImageVqvaeConfig:
+        return ImageVqvaeConfig(
+            size=size,
+            channels=channels,
+            hop=self.hop,
+            codes=self.codes,
+            code_width=self.code_width,
+            width=self.width,
+            depth=self.depth,
+            threshold=0.5,
+        )

@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from zoo.data.base import IGNORED, Batch, Corpus, TokenData
+from zoo.data.base import IGNORED, Batch, Corpus, SampleData, TokenData
+from zoo.data.codec_pictures import CodecPictures
 from zoo.data.read_image import read_images
 from zoo.data.records import Image, Records
 from zoo.data.seeded import Shuffled, generator
@@ -24,6 +25,7 @@ from zoo.download import Progress
 from zoo.errors import ZooError
 from zoo.network import NO_CLASS, Conditioning, Network
 from zoo.tokenizers.base import Modality, Tokenizer
+from zoo.tokenizers.codec import Codec
 from zoo.tokenizers.image.base import Ids, ImageTokenizer
 
 HELD_OUT_SEED = 0
@@ -142,15 +144,20 @@ class ImageCorpus(Corpus):
         parts = [
             Part(
                 ids=tokenizer.encode_many(records[index] for index in numbers),
+                mirrored=tokenizer.encode_many(records[index][:, ::-1] for index in numbers) if mirror else None,
                 classes=None if classes is None else classes[list(numbers)],
                 numbers=np.asarray(numbers, dtype=np.int64),
             )
-            for numbers in (records.train, records.held_out)
+            for numbers, mirror in ((records.train, settings.flip), (records.held_out, False))
         ]
         rmse = tokenizer.quantization_rmse(records[index] for index in records.held_out)
         if settings.hide is not None:
             return HiddenPixels(parts[0], parts[1], tokenizer, rmse, settings)
         return NextPixel(parts[0], parts[1], tokenizer, rmse, settings)
+
+    def crops(self, codec: Codec) -> SampleData:
+        """Return both parts on the codec's grid: pictures are made smaller or larger, not cut."""
+        return CodecPictures(self.records, codec, flip=self._settings.flip)
 
     def describe(self) -> list[dict[str, Any]]:
         """Return the card's ``data`` entries."""
@@ -163,11 +170,14 @@ class Part:
 
     Attributes:
         ids: (pictures, time), as small as the vocabulary allows.
+        mirrored: the same of the pictures with left and right changed (which of a codec's ids cannot be had by
+            changing ids); None where nobody asks for them.
         classes: (pictures,) int64, None where there are none.
         numbers: (pictures,) int64; which sample each is, for messages.
     """
 
     ids: Ids
+    mirrored: Ids | None
     classes: npt.NDArray[np.int64] | None
     numbers: npt.NDArray[np.int64]
 
@@ -193,8 +203,8 @@ class ImageData(TokenData):
         random = generator(seed, step)
         rows = self._order.take(step, size, seed)
         ids = self._train.ids[rows].astype(np.int64)
-        if self._settings.flip:
-            ids = self._mirrored(ids, random.random(size) < 0.5)
+        if self._train.mirrored is not None:
+            ids = np.where(random.random((size, 1)) < 0.5, self._train.mirrored[rows].astype(np.int64), ids)
         classes = None if self._train.classes is None else self._train.classes[rows]
         if classes is not None:
             classes = np.where(random.random(size) < self._settings.unlabelled, NO_CLASS, classes)
@@ -218,12 +228,6 @@ class ImageData(TokenData):
         randoms: list[np.random.Generator],
     ) -> Batch:
         """Return the rows of pictures (rows, time), each with its generator."""
-
-    def _mirrored(self, ids: npt.NDArray[np.int64], chosen: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
-        """Return ids (rows, time) with left and right changed where ``chosen``."""
-        grid = ids.reshape(len(ids), *(self._tokenizer.spec.shape or ()))
-        turned = np.where(chosen.reshape(-1, *[1] * (grid.ndim - 1)), grid[:, :, ::-1], grid)
-        return turned.reshape(ids.shape)
 
 
 class NextPixel(ImageData):

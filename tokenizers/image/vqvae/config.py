@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from zoo.errors import ZooError
-from zoo.tokenizers.image.settings import check_size
 
+MAX_SIDE = 4096
+"""Largest number of rows and of columns of a grid."""
 MAX_HOP = 64
 MAX_CODES = 65_535
 """With the start id, as many ids as 16 bits hold."""
@@ -86,3 +87,14 @@ def check_codes(*, hop: int, codes: int) -> None:
         raise ZooError(f"hop must be a power of two from 2 to {MAX_HOP}, got {hop}")
     if not 2 <= codes <= MAX_CODES:
         raise ZooError(f"codes must be 2 to {MAX_CODES}, got {codes}")
+
+
+def check_size(size: int | tuple[int, int] | None) -> None:
+    """Refuse a grid that is too large; None is one that nobody knows yet.
+
+    Raises:
+        ZooError: say so.
+    """
+    sides = (size,) if isinstance(size, int) else size or ()
+    if not all(1 <= side <= MAX_SIDE for side in sides):
+        raise ZooError(f"size must be 1 to {MAX_SIDE} rows and columns, got {size}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import pairwise
 
+import torch
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from zoo.errors import ZooError
 from zoo.tokenizers.codebook import Codebook
 from zoo.tokenizers.codec import Codec
+from zoo.tokenizers.image.pixels import Pixels
 from zoo.tokenizers.image.vqvae.config import ImageVqvaeConfig
 
 
@@ -107,3 +109,14 @@ class ImageVqvae(Codec):
         """Return the pictures of vectors (batch, rows / hop, columns / hop, code width)."""
         pictures: Tensor = self.decoder(rearrange(vectors, "batch h w width -> batch width h w"))
         return rearrange(pictures, "batch channel h w -> batch h w channel")
+
+
+def to_samples(pixels: Pixels) -> Tensor:
+    """Return pixels (..., channels) as float32 in [-1, 1]: value v of 0 ... 255 is v / 127.5 - 1."""
+    return torch.from_numpy(pixels).float() / 127.5 - 1
+
+
+def to_pixels(samples: Tensor) -> Pixels:
+    """Return samples (..., channels) as uint8, rounded, what lies outside [-1, 1] cut off."""
+    pixels: Pixels = ((samples + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).cpu().numpy()
+    return pixels
