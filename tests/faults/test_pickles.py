@@ -309,6 +309,12 @@ def test_hostile_pickles_are_refused_soon(tmp_path: Path) -> None:
         assert time.process_time() - start < 5
 
 
+def test_tar_files_are_named(tmp_path: Path) -> None:
+    old_tar(tmp_path / "x.pth.tar", GOOD)
+    with pytest.raises(ZooError, match=r"x\.pth\.tar is a tar file, of PyTorch before 0\.1\.10"):
+        TorchSource(tmp_path / "x.pth.tar")
+
+
 def test_more_pickles_in_one_archive(folder: Path, tmp_path: Path) -> None:
     marker = tmp_path / "marker"
     evil = payloads(marker)["reduce system protocol 2"]

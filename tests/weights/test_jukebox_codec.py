@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from zoo.architecture import count_parameters, outlined
 from zoo.tokenizers.audio.vqvae.config import VqvaeConfig
 from zoo.tokenizers.audio.vqvae.network import Vqvae
 from zoo.tokenizers.codecs import build_codec
-from zoo.weights import jukebox_codec
+from zoo.weights import jukebox_codec, jukebox_names
 from zoo.weights.links import written
 
 SMALL = VqvaeConfig(
@@ -48,8 +49,8 @@ def codec_of(config: VqvaeConfig) -> Vqvae:
     return codec.eval()
 
 
-def state(codec: Vqvae, names: jukebox_codec.Names = jukebox_codec.ORIGINAL) -> dict[str, Tensor]:
-    return {name: view.clone() for name, view in written(codec, jukebox_codec.links(codec.config, names))}
+def state(codec: Vqvae, names: jukebox_names.Names = jukebox_names.ORIGINAL) -> dict[str, Tensor]:
+    return {name: view.clone() for name, view in written(codec, jukebox_names.links(codec.config, names))}
 
 
 def same(one: Vqvae, other: Any) -> None:
@@ -104,12 +105,22 @@ def test_a_file_of_weights_alone_is_the_released_codec(tmp_path: Path) -> None:
     assert read.codebook(0).counts[0] == 393_216 / 4 / 12
 
 
+def test_a_ratio_that_floats_miss(tmp_path: Path) -> None:
+    """29 / 100 * 100 is a little less than 29, of which the next whole number below would be taken."""
+    config = VqvaeConfig(
+        rate=44_100, codes=4, code_width=2, width=100, depth=1, downs=(1,), strides=(2,), multipliers=(1,),
+        hidden_ratio=math.nextafter(0.29, 1.0),
+    )  # fmt: skip
+    torch.save(state(codec_of(config)), tmp_path / "vqvae.pth.tar")
+    same(codec_of(config), zoo.load_codec(tmp_path, device="cpu"))
+
+
 def test_the_released_shapes(tmp_path: Path) -> None:
     """What the release's names and shapes are taken for: Jukebox's codec with 1,485,763 parameters."""
     codec = outlined(lambda: Vqvae(VqvaeConfig()))
     names = {
         name: tuple(view.shape)
-        for name, view in written(codec, jukebox_codec.links(VqvaeConfig(), jukebox_codec.ORIGINAL))
+        for name, view in written(codec, jukebox_names.links(VqvaeConfig(), jukebox_names.ORIGINAL))
     }
     assert len(names) == 669
     assert sum(torch.Size(shape).numel() for shape in names.values()) * 4 == 7_515_916
@@ -128,7 +139,7 @@ def test_the_released_shapes(tmp_path: Path) -> None:
 @pytest.mark.parametrize("file", ["model.safetensors", "pytorch_model.bin"])
 def test_hugging_face_s_old_folders(tmp_path: Path, whole: bool, file: str) -> None:
     codec = codec_of(dataclasses.replace(SMALL, hidden_ratio=2.0, reverse_decoder_dilation=True))
-    tensors, settings = state(codec, jukebox_codec.HUGGING_FACE), HUGGING_FACE
+    tensors, settings = state(codec, jukebox_names.HUGGING_FACE), HUGGING_FACE
     if whole:
         tensors = {f"vqvae.{name}": tensor for name, tensor in tensors.items()} | {"priors.0.x": torch.ones(2)}
         own = {key: value for key, value in HUGGING_FACE.items() if key != "sampling_rate"}
@@ -144,12 +155,33 @@ def test_hugging_face_s_old_folders(tmp_path: Path, whole: bool, file: str) -> N
     same(codec, zoo.load_codec(tmp_path / file, device="cpu"))
 
 
+def test_old_folders_in_several_files(tmp_path: Path) -> None:
+    codec = codec_of(dataclasses.replace(SMALL, hidden_ratio=2.0, reverse_decoder_dilation=True))
+    tensors = state(codec, jukebox_names.HUGGING_FACE)
+    (tmp_path / "config.json").write_text(json.dumps(HUGGING_FACE))
+    files = [f"pytorch_model-0000{number}-of-00002.bin" for number in (1, 2)]
+    places = {name: files[index % 2] for index, name in enumerate(tensors)}
+    for file in files:
+        torch.save({name: tensor for name, tensor in tensors.items() if places[name] == file}, tmp_path / file)
+    index = tmp_path / "pytorch_model.bin.index.json"
+    index.write_text(json.dumps({"weight_map": places}))
+    same(codec, zoo.load_codec(tmp_path, device="cpu"))
+    same(codec, zoo.load_codec(index, device="cpu"))
+    index.write_text(json.dumps({"weight_map": {**places, "decoders.0.out.bias": "../x.bin"}}))
+    with pytest.raises(ZooError, match=r"'\.\./x\.bin' is no bin file of this folder"):
+        zoo.load_codec(tmp_path, device="cpu")
+    torch.save(tensors, tmp_path / files[0])
+    index.write_text(json.dumps({"weight_map": places}))
+    with pytest.raises(ZooError, match=r"tensor '.*' is also in pytorch_model-00001-of-00002\.bin"):
+        zoo.load_codec(tmp_path, device="cpu")
+
+
 def test_hugging_face_s_names() -> None:
     """As spec'd for transformers 4.40: convolutions and residual blocks of a level's block stand in one list."""
     codec = outlined(lambda: Vqvae(VqvaeConfig()))
     names = {
         name: tuple(view.shape)
-        for name, view in written(codec, jukebox_codec.links(codec.config, jukebox_codec.HUGGING_FACE))
+        for name, view in written(codec, jukebox_names.links(codec.config, jukebox_names.HUGGING_FACE))
     }
     assert names["encoders.0.level_blocks.0.downsample_block.0.weight"] == (64, 1, 4)
     assert names["encoders.0.level_blocks.0.downsample_block.5.resnet_block.7.conv1d_2.weight"] == (64, 64, 1)
@@ -227,7 +259,7 @@ def test_files_that_do_not_fit(tmp_path: Path, model: dict[str, Tensor], hps: di
 def test_folders_that_do_not_fit(tmp_path: Path, settings: dict[str, Any], message: str) -> None:
     (tmp_path / "config.json").write_text(json.dumps(HUGGING_FACE | settings))
     save_file(
-        state(codec_of(dataclasses.replace(SMALL, hidden_ratio=2.0)), jukebox_codec.HUGGING_FACE),
+        state(codec_of(dataclasses.replace(SMALL, hidden_ratio=2.0)), jukebox_names.HUGGING_FACE),
         tmp_path / "model.safetensors",
     )
     with pytest.raises(ZooError, match=re.escape(message)) as error:

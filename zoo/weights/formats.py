@@ -11,6 +11,8 @@ from zoo.weights.files import read_json
 from zoo.weights.opened import Opened, OpenedCodec
 
 CONFIG = "config.json"
+PARTS = (CONFIG, huggingface.WEIGHTS, huggingface.INDEX, huggingface.LEGACY, huggingface.LEGACY_INDEX)
+"""Files that stand for the folder that they are in."""
 
 
 def open_path(path: Path) -> Opened | OpenedCodec:
@@ -32,7 +34,7 @@ def open_path(path: Path) -> Opened | OpenedCodec:
         return original.read(*found)
     if (file := jukebox_codec.find(path)) is not None:
         return jukebox_codec.read(file)
-    if path.name in (CONFIG, huggingface.WEIGHTS, huggingface.INDEX, huggingface.LEGACY) and path.is_file():
+    if path.name in PARTS and path.is_file():
         return open_path(path.parent)
     if path.is_dir():
         raise ZooError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ FAMILIES: dict[str, Family] = {
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 LEGACY = "pytorch_model.bin"
+LEGACY_INDEX = "pytorch_model.bin.index.json"
 CARD = "card.yaml"
 SHARD_BYTES = 5_000_000_000
 """Weights beyond this are written in several files, as transformers does."""
@@ -99,7 +100,7 @@ def _ids_only(family: Family, settings: Mapping[str, Any], vocabulary_size: int)
 
 def has_weights(folder: Path) -> bool:
     """Return whether a folder has weights as transformers writes them."""
-    return any((folder / name).is_file() for name in (WEIGHTS, INDEX, LEGACY))
+    return any((folder / name).is_file() for name in (WEIGHTS, INDEX, LEGACY, LEGACY_INDEX))
 
 
 def weights(folder: Path) -> TensorSource:
@@ -107,37 +108,37 @@ def weights(folder: Path) -> TensorSource:
     if (folder / WEIGHTS).is_file():
         return SafetensorsSource([folder / WEIGHTS])
     if (folder / INDEX).is_file():
-        return _shards(folder)
-    if (folder / LEGACY).is_file():
+        return _shards(folder / INDEX, ".safetensors", lambda files: SafetensorsSource(files))
+    if (folder / LEGACY).is_file() or (folder / LEGACY_INDEX).is_file():
         from zoo.weights.torch_legacy import TorchSource
 
-        return TorchSource(folder / LEGACY)
+        if (folder / LEGACY).is_file():
+            return TorchSource(folder / LEGACY)
+        return _shards(folder / LEGACY_INDEX, ".bin", lambda files: TorchSource(*files))
     raise ZooError(f"{folder} has no weights: none of {WEIGHTS}, {INDEX}, {LEGACY}; get them, or convert those it has")
 
 
-def _shards(folder: Path) -> SafetensorsSource:
+def _shards(index: Path, suffix: str, open_files: Callable[[Sequence[Path]], TensorSource]) -> TensorSource:
     """Open the files that an index names; it must say of each of their tensors where it is, and of no other."""
-    index = folder / INDEX
-    places = read_json(index).get("weight_map")
+    folder, places = index.parent, read_json(index).get("weight_map")
     if not isinstance(places, dict) or not places:
         raise ZooError(f"{index} has no weight_map; get the folder again")
     files: dict[str, None] = {}
     for file in places.values():
-        if (
-            not isinstance(file, str)
-            or not file.endswith(".safetensors")
-            or file != os.path.basename(file)
-            or "\\" in file
-        ):
-            raise ZooError(f"{index}: {str(file)[:60]!r} is no safetensors file of this folder; do not use this folder")
+        if not isinstance(file, str) or not file.endswith(suffix) or file != os.path.basename(file) or "\\" in file:
+            raise ZooError(
+                f"{index}: {str(file)[:60]!r} is no {suffix[1:]} file of this folder; do not use this folder"
+            )
         files[file] = None
     if absent := [file for file in files if not (folder / file).is_file()]:
-        raise ZooError(f"{folder} is incomplete: {', '.join(absent)} named in {INDEX} is missing; get the folder again")
-    found = {name: file for file in files for name in SafetensorsSource([folder / file]).names()}
+        raise ZooError(
+            f"{folder} is incomplete: {', '.join(absent)} named in {index.name} is missing; get the folder again"
+        )
+    found = {name: file for file in files for name in open_files([folder / file]).names()}
     if found != places:
         wrong = sorted(name for name in {*found, *places} if found.get(name) != places.get(name))
         raise ZooError(f"{index} and its files do not agree on {', '.join(map(repr, wrong))}; get the folder again")
-    return SafetensorsSource([folder / file for file in files])
+    return open_files([folder / file for file in files])
 
 
 def family_of(config: NetworkConfig) -> Family:

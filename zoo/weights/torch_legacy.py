@@ -52,30 +52,38 @@ class Saved:
 
 
 class TorchSource(PlacedSource):
-    """The weights in a file by ``torch.save``.
+    """The weights in a file by ``torch.save``, or in several that make up one model.
 
     Args:
-        path: holds a dictionary of tensors, or a dictionary with one under ``model`` or ``state_dict``, as training
-            saves it. The prefix ``module.``, which ``DistributedDataParallel`` adds, is left out.
+        paths: each holds a dictionary of tensors, or a dictionary with one under ``model`` or ``state_dict``, as
+            training saves it. The prefix ``module.``, which ``DistributedDataParallel`` adds, is left out.
 
     Raises:
         ZooError: a pickle that does more than describe plain values and tensors; a tensor that is not stored row by
-            row or lies outside of its storage; a file that is not sound.
+            row or lies outside of its storage; a file that is not sound; a tensor in two files.
     """
 
-    def __init__(self, path: Path) -> None:
-        saved = open_saved(path)
-        try:
-            tensors = _state(saved.value)
-        except RefusedError as reason:
-            raise ZooError(f"{path} is refused: {reason}; {CONVERT}") from None
-        super().__init__({name: saved.place(tensor, name) for name, tensor in tensors.items()}, path)
-        self._value: dict[Any, Any] = saved.value
+    def __init__(self, *paths: Path) -> None:
+        places: dict[str, Place] = {}
+        beside: dict[Any, Any] = {}
+        for path in paths:
+            saved = open_saved(path)
+            try:
+                tensors = _state(saved.value)
+            except RefusedError as reason:
+                raise ZooError(f"{path} is refused: {reason}; {CONVERT}") from None
+            for name, tensor in tensors.items():
+                if name in places:
+                    raise ZooError(f"{path}: tensor {name!r} is also in {places[name].path.name}; get the files again")
+                places[name] = saved.place(tensor, name)
+            beside |= saved.value
+        super().__init__(places, paths[0] if len(paths) == 1 else paths[0].parent)
+        self._beside = beside
 
     @property
     def beside(self) -> Mapping[str, Any]:
         """The dictionaries of plain values that a file of training holds beside the weights: its settings."""
-        return {name: value for name, value in self._value.items() if name not in STATES and isinstance(value, dict)}
+        return {name: value for name, value in self._beside.items() if name not in STATES and isinstance(value, dict)}
 
 
 def open_saved(path: Path) -> Saved:
@@ -144,6 +152,8 @@ def _open_stream(path: Path) -> Saved:
         return storage
 
     reader = PickleReader(persistent)
+    if content.getvalue()[257:262] == b"ustar":
+        raise ZooError(f"{path} is a tar file, of PyTorch before 0.1.10 or of something else; {CONVERT}")
     if not _begins(reader, content):
         raise ZooError(f"{path} is no file of weights by torch.save; {CONVERT}")
     if reader.read(content) != PROTOCOL:
