@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import librosa
 import numpy as np
 import pytest
+import soundfile
+import torch
 
 from zoo.data.arrangement import SYLLABLES, Melody, Piece, vary
-from zoo.data.melodies import melodies, pieces, read_melodies
+from zoo.data.melodies import Melodies, melodies, pieces, play_melodies
 from zoo.data.seeded import generator
 from zoo.data.synthesiser import TIMBRES, render
 from zoo.errors import ZooError
+from zoo.tokenizers.audio.mu_law import MuLawTokenizer
+from zoo.tokenizers.audio.vqvae.config import VqvaeConfig
+from zoo.tokenizers.codecs import build_codec
 
 WRITTEN = {melody.title: melody for melody in melodies()}
 HELD_OUT = {"Auld Lang Syne", "London Bridge"}
@@ -95,7 +101,7 @@ def test_pieces_are_a_function_of_their_number() -> None:
 
 
 def test_records_say_what_is_played() -> None:
-    records = read_melodies(count=48, rate=8_000, seconds=4.0, seed=0)
+    records = play_melodies(count=48, rate=8_000, seconds=4.0, seed=0)
     assert len(records) == 48
     assert len(records.train) == 42
     assert {records.names[number][5:].split(" (")[0] for number in records.held_out} == HELD_OUT
@@ -112,8 +118,7 @@ def test_records_say_what_is_played() -> None:
         assert 2 <= len(sound.lyrics.split()) <= 40
         assert np.abs(sound.samples).max() == pytest.approx(0.7079, rel=1e-3)
         assert 0.02 < np.std(sound.samples) < 0.4
-        assert records[number] is sound  # kept
-    again = read_melodies(count=16, rate=8_000, seconds=4.0, seed=0)
+    again = play_melodies(count=16, rate=8_000, seconds=4.0, seed=0)
     assert again[0].samples.tobytes() == records[0].samples.tobytes()
 
 
@@ -134,11 +139,57 @@ def test_what_is_heard_is_what_is_written(timbre) -> None:  # type: ignore[no-un
 
 
 def test_it_plays_faster_than_one_can_listen() -> None:
-    records = read_melodies(count=16, rate=22_050, seconds=10.0, seed=3)
+    records = play_melodies(count=16, rate=22_050, seconds=10.0, seed=3)
     begun = time.perf_counter()
     for number in range(4):
         _ = records[number]
     assert 40 / (time.perf_counter() - begun) > 20  # some 400 on one idle core
+
+
+def test_a_corpus_of_both_parts() -> None:
+    settings = Melodies(count=32, rate=8_000, seconds=2.0, length=4_096)
+    corpus = settings.open()
+    assert corpus.modality == "music"
+    entry = corpus.describe()[0]
+    assert entry["license"] == "CC0-1.0"
+    assert entry["sha256"] != Melodies(count=32, rate=8_000, seconds=3.0).open().describe()[0]["sha256"]
+    data = corpus.encode(MuLawTokenizer(), context=512)
+    assert data.train_tokens == 28 * 16_000
+    batch = data.batch(step=3, size=4, seed=1)
+    assert batch.ids.shape == (4, 512)
+    assert torch.equal(batch.ids[:, 1:], batch.targets[:, :-1])
+    held_out = list(data.held_out(8))
+    assert {int(number) for rows in held_out for number in rows.indices} == set(corpus.records.held_out)
+    told = Melodies(count=32, rate=8_000, seconds=2.0, conditional=True, label="genre").open()
+    assert told.classes == ("classical", "folk", "hymn", "nursery")
+    assert len(list(corpus.samples())) == 28
+
+
+def test_crops_for_codecs_play_what_is_asked_for_only() -> None:
+    corpus = Melodies(count=64, rate=8_000, seconds=2.0, length=4_096).open()
+    codec = build_codec(
+        VqvaeConfig(
+            rate=8_000, codes=8, code_width=4, width=4, depth=1, downs=(2,), strides=(2,), multipliers=(1,),
+        )
+    )  # fmt: skip
+    crops = corpus.crops(codec)
+    assert crops.train_tokens == 56 * 16_000
+    batch = crops.batch(step=0, size=2, seed=0)
+    assert batch.samples.shape == (2, 4_096, 1)
+    number = int(batch.indices[0])
+    whole = corpus.records[number].samples[:, 0]
+    crop = batch.samples[0, :, 0].numpy()
+    best = min(np.abs(whole[at : at + 4_096] - crop).max() for at in range(len(whole) - 4_095))
+    assert best < 1e-4  # as 16-bit numbers
+    assert torch.equal(crops.batch(step=0, size=2, seed=0).samples, batch.samples)
+
+
+def test_own_sounds_take_their_place(tmp_path: Path) -> None:
+    for number in range(12):
+        soundfile.write(tmp_path / f"{number}.wav", np.full(8_000, 0.1 * number / 12, np.float32), 8_000)
+    corpus = Melodies(path=str(tmp_path), length=1_024).open()
+    assert len(corpus.records) == 12
+    assert corpus.describe()[0]["license"] == "not stated"
 
 
 @pytest.mark.parametrize(
@@ -148,11 +199,12 @@ def test_it_plays_faster_than_one_can_listen() -> None:
         ({"seconds": 0.5}, "seconds must be 1 to 600"),
         ({"seconds": float("nan")}, "seconds must be 1 to 600"),
         ({"rate": 10}, "rate must be 1000"),
+        ({"length": 0}, "length must be 1"),
     ],
 )
 def test_bad_settings(settings: dict[str, float], message: str) -> None:
     with pytest.raises(ZooError, match=message):
-        read_melodies(**{"count": 16, "rate": 8_000, "seconds": 2.0, "seed": 0, **settings})  # type: ignore[arg-type]
+        Melodies(**settings)  # type: ignore[arg-type]
 
 
 def test_bad_facts() -> None:

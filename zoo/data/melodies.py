@@ -6,27 +6,39 @@ The facts are in ``melodies.yaml``, what can be made of them is in ``arrangement
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import hashlib
 import math
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass
 from importlib import resources
 
 import yaml
 
 from zoo.data.arrangement import Melody, Piece, vary
-from zoo.data.records import Records, Sound
+from zoo.data.read_sound import SoundRecords
+from zoo.data.records import Sound
 from zoo.data.seeded import generator
+from zoo.data.sounds import Field, Mix, SoundCorpus, Sounds
 from zoo.data.synthesiser import render
+from zoo.download import Progress
 from zoo.errors import ZooError
 from zoo.settings import build
-from zoo.tokenizers.audio.waveform import check_rate
+from zoo.tokenizers.audio.waveform import Samples, check_rate
 
 FILE = "melodies.yaml"
 LICENSE = "CC0-1.0"
 LONGEST = 600.0
 """Most seconds of a piece."""
+KEPT = 8
+"""Pieces that are kept as they were played; whoever reads them often keeps them, too."""
+VERSION = 1
+"""Of what is played for the same settings: a part of the data's sha256."""
 
 
+@functools.cache
 def melodies() -> tuple[Melody, ...]:
     """Return the melodies as they are written, all published before 1900."""
     return tuple(
@@ -40,51 +52,119 @@ def pieces(count: int, seed: int) -> list[Piece]:
     return [vary(written[number % len(written)], generator(seed, number)) for number in range(count)]
 
 
-def read_melodies(*, count: int, rate: int, seconds: float, seed: int) -> Records[Sound]:
-    """Return pieces of equal length, each with its instrument as the artist, the melody's family as the genre, and
-    the solfège names of what is played as the lyrics; its label is the instrument.
+@dataclass(frozen=True, kw_only=True)
+class Melodies:
+    """Public-domain melodies, played by a synthesiser: music that needs no file. Or sounds of yours.
 
-    A piece is played when it is first asked for, and then kept. Pieces of the melodies that melodies.yaml marks (Auld
-    Lang Syne and London Bridge) are the held-out part: training hears nothing of them.
+    Each piece has its instrument as the artist (and the label), the family of its melody as the genre, and the solfège
+    names of what is played as the lyrics. Training hears nothing of Auld Lang Syne and London Bridge.
 
-    Args:
-        count: number of pieces, both parts together.
+    Attributes:
+        path: sounds of yours instead; see ``Sounds``.
+        count: number of pieces, both parts together; at least 16, the number of melodies.
         rate: samples per second.
-        seconds: length of each.
+        seconds: length of each piece.
         seed: of the variations.
-
-    Raises:
-        ZooError: a number that is out of range.
+        length, mix, conditional, label, unlabelled, held_out, memory: see ``Sounds``.
     """
-    check_rate(rate)
-    written = melodies()
-    if count < len(written):
-        raise ZooError(f"count must be at least {len(written)}, one piece of each melody, got {count}")
-    if not (math.isfinite(seconds) and 1 <= seconds <= LONGEST):
-        raise ZooError(f"seconds must be 1 to {LONGEST:.0f}, got {seconds}")
+
+    path: str | None = None
+    count: int = 256
+    rate: int = 22_050
+    seconds: float = 12.0
+    seed: int = 0
+    length: int = 65_536
+    mix: Mix = "equal"
+    conditional: bool = False
+    label: Field = "label"
+    unlabelled: float = 0.1
+    held_out: float = 0.1
+    memory: int = 1024
+
+    def __post_init__(self) -> None:
+        check_rate(self.rate)
+        if self.count < (least := len(melodies())):
+            raise ZooError(f"count must be at least {least}, one piece of each melody, got {self.count}")
+        if not (math.isfinite(self.seconds) and 1 <= self.seconds <= LONGEST):
+            raise ZooError(f"seconds must be 1 to {LONGEST:.0f}, got {self.seconds}")
+        self.sounds()  # checks what is left
+
+    def sounds(self) -> Sounds:
+        """Return how rows are made of sounds, wherever they come from."""
+        shared = {field.name for field in dataclasses.fields(self)} & {each.name for each in dataclasses.fields(Sounds)}
+        return Sounds(**{name: getattr(self, name) for name in shared})
+
+    def open(self, progress: Progress | None = None) -> SoundCorpus:
+        """Write the scores, which are played when they are asked for; or find the sounds in ``path``.
+
+        Raises:
+            ZooError: as ``Sounds.open``.
+        """
+        if self.path is not None:
+            return self.sounds().open(progress)
+        records = play_melodies(count=self.count, rate=self.rate, seconds=self.seconds, seed=self.seed)
+        entry = {"name": "melodies (synthesised)", "license": LICENSE, "sha256": records.sha256}
+        return SoundCorpus(records, [entry], self.sounds())
+
+
+def play_melodies(*, count: int, rate: int, seconds: float, seed: int) -> SoundRecords:
+    """Return pieces as sounds; each is played when it is read. See ``Melodies``."""
     chosen = pieces(count, seed)
 
-    @functools.cache
-    def load(number: int) -> Sound:
+    @functools.lru_cache(maxsize=KEPT)
+    def samples(number: int) -> Samples:
         piece = chosen[number]
-        samples = render(piece.score(seconds), piece.timbre, rate=rate, seconds=seconds)
-        return Sound(
-            samples=samples[:, None],
-            rate=rate,
-            artist=piece.timbre.name,
-            genre=piece.melody.genre,
-            lyrics=piece.lyrics(seconds),
-        )
+        return render(piece.score(seconds), piece.timbre, rate=rate, seconds=seconds)[:, None]
 
-    return Records(
+    fields = [
+        {
+            "artist": piece.timbre.name,
+            "genre": piece.melody.genre,
+            "lyrics": piece.lyrics(seconds),
+            "label": piece.timbre.name,
+        }
+        for piece in chosen
+    ]
+
+    def load(number: int) -> Sound:
+        own = {name: fields[number][name] for name in ("artist", "genre", "lyrics")}
+        return Sound(samples=samples(number), rate=rate, **own)
+
+    frames = round(seconds * rate)
+    return SoundRecords(
         title="melodies",
         names=[f"{number:04d} {piece.melody.title} ({piece.timbre.name})" for number, piece in enumerate(chosen)],
         labels=[piece.timbre.name for piece in chosen],
         train=[number for number, piece in enumerate(chosen) if not piece.melody.held_out],
         held_out=[number for number, piece in enumerate(chosen) if piece.melody.held_out],
         load=load,
-        sha256=hashlib.sha256(_file()).hexdigest(),
+        open=lambda number: nullcontext(Played(functools.partial(samples, number), rate=rate, frames=frames)),
+        fields=fields,
+        sha256=hashlib.sha256(_file() + f"{VERSION} {count} {rate} {seconds} {seed}".encode()).hexdigest(),
     )
+
+
+class Played:
+    """A piece to be read as a sound in a file is, and played only if it is.
+
+    Args:
+        play: returns its samples (time, 1).
+        rate: samples per second.
+        frames: number of them.
+    """
+
+    channels = 1
+
+    def __init__(self, play: Callable[[], Samples], *, rate: int, frames: int) -> None:
+        self.rate, self.frames, self._play = rate, frames, play
+
+    def blocks(self) -> Iterator[Samples]:
+        """Yield all samples at once."""
+        yield self._play()
+
+    def part(self, start: int, count: int) -> Samples:
+        """Return samples (time, 1) from ``start`` on."""
+        return self._play()[start : start + count]
 
 
 def _file() -> bytes:

@@ -6,8 +6,9 @@ from zoo.data.adder import Adder
 from zoo.data.fables import Fables
 from zoo.data.images import Digits, Images
 from zoo.data.masked import Masked
+from zoo.data.melodies import Melodies
 from zoo.data.pairs import Pairs
 from zoo.data.sounds import Sounds
 from zoo.data.text import Text, Topics
 
-DataSettings = Text | Adder | Fables | Topics | Masked | Pairs | Images | Digits | Sounds
+DataSettings = Text | Adder | Fables | Topics | Masked | Pairs | Images | Digits | Sounds | Melodies
