@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from zoo.errors import ZooError
-from zoo.recipe import build, compose, describe, names, tokenizers
+from zoo.recipe import build, compose, describe, names, tokenizer_settings, tokenizers
+from zoo.tokenizers.image.settings import GrayLevels, PixelClusters
 from zoo.tokenizers.text.settings import Bpe, Byte
 from zoo.train.optimizer import AdamW, Muon
 from zoo.transformer.feedforward import GatedMlp
@@ -177,3 +178,19 @@ def test_places_of_a_list_can_be_set() -> None:
     for key in ("model.patterns.x.window", "model.patterns." + "9" * 5000):
         with pytest.raises(ZooError, match=r"model\.patterns: expected a list"):
             build(compose("text/gpt3", {key: "1"}))
+
+
+def test_a_tokenizer_without_a_recipe() -> None:
+    assert tokenizer_settings("gray_levels", {"tokenizer.levels": "16"}) == GrayLevels(levels=16, size=None)
+    path = "${oc.env:HOME}, {a=b} 'x'"  # taken to the letter
+    assert tokenizer_settings("pixel_clusters", {"tokenizer.path": path}) == PixelClusters(path=path, size=None)
+    for name, words, message in (
+        ("gray_level", {}, "unknown tokenizer 'gray_level'; did you mean 'gray_levels'?"),
+        ("byte", {"tokenizer.levels": "3"}, "unknown setting 'tokenizer.levels'"),
+        ("gray_levels", {"tokenizer.levels": "1"}, "tokenizer: levels must be 2 to 256, got 1"),
+        ("gray_levels", {"tokenizer.levels": "${oc.env:HOME}"}, "reaches outside the recipe"),
+        ("gray_levels", {"model.width": "3"}, "'model.width' is no setting of a tokenizer"),
+    ):
+        with pytest.raises(ZooError) as caught:
+            tokenizer_settings(name, words)
+        assert message in str(caught.value)

@@ -208,6 +208,31 @@ def _checked(config: Mapping[str, Any], kinds: Mapping[str, Any]) -> dict[str, A
     return {key: settings.build(kind, config[key], key) for key, kind in kinds.items()}
 
 
+def tokenizer_settings(name: str, overrides: Mapping[str, str] | None = None) -> TokenizerSettings:
+    """Return the checked settings of a tokenizer without a recipe around it.
+
+    Args:
+        name: of a file in recipes/tokenizer.
+        overrides: ``tokenizer.KEY=value`` words, as ``compose`` takes them.
+
+    Raises:
+        ZooError: no such tokenizer or setting, or a value that it does not take.
+    """
+    from zoo.tokenizers.registry import TokenizerSettings
+
+    config = {"tokenizer": _tokenizer(name)}
+    for key, text in (overrides or {}).items():
+        if not all(key.split(".")) or not key.startswith("tokenizer."):
+            raise ZooError(f"'{key}' is no setting of a tokenizer; write tokenizer.KEY=value")
+        if not _is_literal(key):
+            _set(config, key, _value(key, text))
+    config = _resolve(config)
+    for key, text in (overrides or {}).items():
+        if _is_literal(key):
+            _set(config, key, text)
+    return settings.build(TokenizerSettings, config["tokenizer"], "tokenizer")
+
+
 def _find(name: str) -> str:
     known = names()
     if name not in known:
