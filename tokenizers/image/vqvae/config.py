@@ -24,7 +24,7 @@ class ImageVqvaeConfig:
         hop: rows and columns of pixels that one code stands for, a power of two; each halving is one strided
             convolution (the paper: 4).
         codes: size of the codebook (the paper: 512).
-        code_width: width of its vectors (the paper: 64).
+        code_width: width of its vectors (their code: 64).
         width: of the convolutions and residual blocks (the paper: 256).
         depth: residual blocks on either side (the paper: 2).
         decay: of the running averages that the codebook's vectors follow (the paper's appendix A.1: 0.99).
