@@ -159,6 +159,7 @@ def _metric(metrics: dict[str, Any]) -> str:
         "exact_match": "exact match",
         "bits_per_dimension": "bits per dimension",
         "bits_per_pixel": "bits per pixel",
+        "spectral_convergence_db": "dB spectral convergence",
         "loss": "nats per token",
     }
     for key, words in said.items():
