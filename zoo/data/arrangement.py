@@ -10,7 +10,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from zoo.data.synthesiser import TIMBRES, Note, Timbre
+from zoo.data.synthesiser import Note, Timbre
 from zoo.errors import ZooError
 
 STEPS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
@@ -244,8 +244,8 @@ def _pattern(
     return [(at, 1, (root, fifth, third + 12, fifth)[at % 4]) for at in range(meter)]
 
 
-def vary(melody: Melody, random: np.random.Generator) -> Piece:
-    """Return one way to play ``melody``, drawn from ``random``: key, octave, tempo, instrument and all else."""
+def vary(melody: Melody, timbre: Timbre, random: np.random.Generator) -> Piece:
+    """Return one way to play ``melody``, drawn from ``random``: key, octave, tempo, dynamics and all else."""
     low, high = melody.range
     accompaniments, dynamics = get_args(Accompaniment), get_args(Dynamics)
     bars = [
@@ -255,7 +255,7 @@ def vary(melody: Melody, random: np.random.Generator) -> Piece:
     ]
     return Piece(
         melody=melody,
-        timbre=TIMBRES[random.integers(len(TIMBRES))],
+        timbre=timbre,
         transposed=int(random.integers(LOWEST - low, HIGHEST - high + 1)),
         tempo=melody.bpm * 2.0 ** random.uniform(-0.5, 0.5),
         first=bars[random.integers(len(bars))],

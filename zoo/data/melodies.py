@@ -22,7 +22,7 @@ from zoo.data.read_sound import SoundRecords
 from zoo.data.records import Sound
 from zoo.data.seeded import generator
 from zoo.data.sounds import Field, Mix, SoundCorpus, Sounds
-from zoo.data.synthesiser import render
+from zoo.data.synthesiser import TIMBRES, render
 from zoo.download import Progress
 from zoo.errors import ZooError
 from zoo.settings import build
@@ -47,9 +47,15 @@ def melodies() -> tuple[Melody, ...]:
 
 
 def pieces(count: int, seed: int) -> list[Piece]:
-    """Return ``count`` pieces, the melodies in turn, each varied in its own way: a function of number and seed."""
+    """Return ``count`` pieces, each varied in its own way: a function of number and seed.
+
+    Melodies and instruments take turns, so that of 112 pieces each melody is played once on each instrument.
+    """
     written = melodies()
-    return [vary(written[number % len(written)], generator(seed, number)) for number in range(count)]
+    return [
+        vary(written[number % len(written)], TIMBRES[number % len(TIMBRES)], generator(seed, number))
+        for number in range(count)
+    ]
 
 
 @dataclass(frozen=True, kw_only=True)
