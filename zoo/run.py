@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,7 @@ from zoo.tokenizers.none import NoTokenizer
 from zoo.train.loop import Trainer, TrainResult
 from zoo.train.monitor import Monitor
 from zoo.transformer.config import TransformerConfig
-from zoo.weights.folder import Contents, refuse_foreign
+from zoo.weights.folder import Contents, read, refuse_foreign
 
 LIMITS: dict[Modality, str] = {
     "text": "It imitates that text; what it states is not knowledge.",
@@ -89,11 +90,24 @@ class Run:
         return Prepared(run=self, corpus=corpus, tokenizer=tokenizer, data=data, network=network.to(device))
 
     def _afresh(self, corpus: Corpus) -> tuple[Tokenizer[Any], AnyNetwork]:
-        tokenizer = self.recipe.tokenizer.fit(corpus.samples())
+        tokenizer = self._earlier_tokenizer() or self.recipe.tokenizer.fit(corpus.samples())
         config = with_vocabulary(self.recipe.model, tokenizer, corpus.classes)
         refuse_too_large(config)
         torch.manual_seed(self.seed)
         return tokenizer, build_network(config)
+
+    def _earlier_tokenizer(self) -> Tokenizer[Any] | None:
+        """Return the tokenizer of the run that goes on, if it was made by the same settings: some take a while to fit.
+
+        That the data is the same, too, is the trainer's to check.
+        """
+        if not self.resume:
+            return None
+        with contextlib.suppress(ZooError):  # nothing there yet, or cut off between its files: the run will mend it
+            checkpoint = read(self.out)
+            if checkpoint.recipe.get("tokenizer") == to_mapping(self.recipe.tokenizer):
+                return checkpoint.tokenizer()
+        return None
 
     def _from_checkpoint(self) -> tuple[Tokenizer[Any], AnyNetwork]:
         assert self.init is not None
