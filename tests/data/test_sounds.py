@@ -188,6 +188,16 @@ def test_a_part_is_the_same_from_memory_and_from_the_file(rates: tuple[int, int]
         assert np.abs(one - two).max() <= 0.51 / 32_768
 
 
+@pytest.mark.parametrize("memory", [1024, 0])
+def test_no_crop_is_from_beyond_the_end_of_a_cut_file(memory: int, tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, 80_000).astype(np.float32)
+    soundfile.write(tmp_path / "a.mp3", noise, RATE)
+    data = (tmp_path / "a.mp3").read_bytes()
+    (tmp_path / "a.mp3").write_bytes(data[: len(data) // 2])
+    batch = crops(tmp_path / "a.mp3", length=800, memory=memory).batch(step=0, size=50, seed=0)
+    assert float(batch.samples.std(dim=1).min()) > 0.1
+
+
 def test_what_does_not_fit_is_read_from_its_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     records = read_sounds(str(folder))
     recordings = Recordings(records, rate=RATE, mono=True, memory=2 * (40 + 41 + 42))

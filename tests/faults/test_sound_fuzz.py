@@ -14,13 +14,20 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 from zoo.data import read_sound as reader
 from zoo.data.read_sound import read_blocks, read_sound
 from zoo.data.sound_file import open_sound
 from zoo.data.write_sound import write_wav
 from zoo.errors import ZooError
+from zoo.tokenizers.audio.mu_law import MuLawTokenizer
+from zoo.tokenizers.audio.spectra import spectral_convergence, spectral_distance
+from zoo.tokenizers.audio.vqvae.config import VqvaeConfig
+from zoo.tokenizers.audio.vqvae.network import Vqvae
 from zoo.tokenizers.audio.waveform import Audio
+from zoo.tokenizers.codecs import build_codec
+from zoo.train.reconstruct import SCALES
 
 NOISE = np.random.default_rng(0).uniform(-0.5, 0.5, (20_000, 2)).astype(np.float32)
 FORMATS = ("WAV", "FLAC", "OGG", "MP3", "AIFF", "RF64", "W64", "CAF", "AU")
@@ -228,6 +235,7 @@ def test_what_is_no_sound_is_one_line(data: bytes, tmp_path: Path, capfd: pytest
     assert capfd.readouterr().err == ""  # mpg123 would have something to say
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no pipes in folders")
 def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.wav")
     (tmp_path / "b.wav").mkdir()
@@ -306,6 +314,41 @@ def test_a_part_is_what_the_whole_has_there(kind: str, tmp_path: Path) -> None:
         part = read_part(path, start, count)
         assert part.shape == whole[start : start + count].shape
         assert np.allclose(part, whole[start : start + count], atol=1e-5)
+
+
+@pytest.mark.parametrize("hop", [1, 128])
+@pytest.mark.parametrize("count", [1, 2, 127, 128, 129, 3000])
+@pytest.mark.parametrize("level", [0.0, 0.3, 1.0, None], ids=["silence", "constant", "clipped", "noise"])
+def test_any_sound_gives_tokens(level: float | None, count: int, hop: int, tmp_path: Path) -> None:
+    config = VqvaeConfig(
+        rate=22_050, codes=8, code_width=4, width=4, depth=1, downs=(7,), strides=(2,), multipliers=(1,)
+    )
+    torch.manual_seed(0)
+    codec = build_codec(config).eval()
+    assert isinstance(codec, Vqvae)
+    codec.codebooks[0].adopt(torch.randn(8, 4))
+    tokenizer = MuLawTokenizer(rate=22_050) if hop == 1 else codec.level(0)
+    samples = 4 * NOISE[:count] if level is None else np.full((count, 2), level, np.float32)
+    sound = read_sound(write(tmp_path, packed(samples, subtype="FLOAT")))
+    ids = tokenizer.encode(sound)
+    assert len(ids) == -(-count // hop)
+    assert 0 <= int(ids.min()) <= int(ids.max()) < tokenizer.spec.vocabulary_size
+    made = tokenizer.decode(ids)
+    assert np.isfinite(made.samples).all()
+    assert len(made.samples) == len(ids) * hop
+
+
+@pytest.mark.parametrize("level", [0.0, 0.3, 1.0])
+def test_silence_and_constant_samples_make_no_nan(level: float) -> None:
+    target = torch.full((2, 8192), level)
+    for made in (target.clone(), torch.zeros(2, 8192), torch.full((2, 8192), 0.5)):
+        made.requires_grad_()
+        for scale in (*SCALES, (2048, 256, 1536)):
+            (distance := spectral_distance(made, target, *scale).sum()).backward()
+            assert torch.isfinite(distance)
+        assert torch.isfinite(spectral_convergence(made, target)).all()
+        assert made.grad is not None
+        assert torch.isfinite(made.grad).all()
 
 
 @pytest.mark.parametrize("width", ["int16", "float32"])

@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor
 
 import zoo
@@ -75,6 +77,21 @@ def test_blocks_are_resampled_as_if_in_one_piece(rate: int, wanted: int) -> None
     for count in (1, 7, 500):
         blocks = iter(np.array_split(NOISE, count))
         assert np.array_equal(np.concatenate(list(resample_blocks(blocks, rate, wanted))), whole)
+
+
+@given(
+    lengths=st.lists(st.integers(0, 3000), max_size=8),
+    rate=st.sampled_from([8000, 11_025, 22_050, 44_100, 48_000, 44_101]),
+    wanted=st.sampled_from([8000, 16_000, 22_050, 44_100]),
+    channels=st.sampled_from([None, 1, 2]),
+)
+def test_blocks_of_any_length_are_resampled_as_one(
+    lengths: list[int], rate: int, wanted: int, channels: int | None
+) -> None:
+    sound = NOISE[: sum(lengths)] if channels is None else np.stack([NOISE[: sum(lengths)]] * channels, axis=1)
+    blocks = np.split(sound, np.cumsum(lengths)[:-1]) if lengths else []
+    found = np.concatenate([sound[:0], *resample_blocks(iter(blocks), rate, wanted)])
+    assert np.array_equal(found, resample(sound, rate, wanted))
 
 
 def test_resampling_keeps_a_tone() -> None:

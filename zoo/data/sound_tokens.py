@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -45,52 +46,51 @@ class TokenPart:
     classes: NDArray[np.int64] | None
 
 
-def encode_part(
-    records: SoundRecords, tokenizer: AudioTokenizer, *, name: str, fraction: float, classes: NDArray[np.int64] | None
-) -> TokenPart:
-    """Encode one part of the sounds; of more than ten minutes the ids are kept in a file for the next run.
+def encode_parts(
+    records: SoundRecords, tokenizer: AudioTokenizer, *, fraction: float, classes: NDArray[np.int64] | None
+) -> tuple[TokenPart, TokenPart]:
+    """Encode what training hears and what is held out; of more than ten minutes, ids are kept for the next run.
 
     Args:
         records: the sounds.
         tokenizer: encodes them, each stretch from its beginning.
-        name: ``train`` or ``held_out``.
         fraction: of each sound that is held out, where no whole ones are.
         classes: int64 (sounds,), None where there are none.
 
     Raises:
-        ZooError: a file that cannot be read.
+        ZooError: a file that cannot be read, or a part without samples.
     """
-    lengths, seconds = np.zeros(len(records), dtype=np.int64), 0.0
+    lengths = np.zeros(len(records), dtype=np.int64)
     for number in range(len(records)):
         with records.open(number) as sound:
             lengths[number] = round(sound.frames * tokenizer.rate / sound.rate)
-            seconds += sound.frames / sound.rate
-    spans = split_spans(records, lengths, fraction)[name == "held_out"]
+    long = lengths.sum() > IN_MEMORY * tokenizer.rate
+    parts = []
+    for name, spans in zip(("train", "held out"), split_spans(records, lengths, fraction), strict=True):
+        write = functools.partial(_write, records, spans, tokenizer)
+        if long:
+            ids, facts = keep(f"sounds {records.sha256} {fraction} {name}", tokenizer, write)
+        else:
+            buffer = BytesIO()
+            facts = write(buffer)
+            ids = np.frombuffer(buffer.getbuffer(), id_type(tokenizer))
+        counts = np.array(facts["counts"], dtype=np.int64)
+        own = None if classes is None else classes[spans.numbers]
+        firsts = np.cumsum(counts) - counts
+        parts.append(TokenPart(ids=ids, firsts=firsts, counts=counts, numbers=spans.numbers, classes=own))
+    return parts[0], parts[1]
 
-    def write(stream: IO[bytes]) -> dict[str, Any]:
-        counts = []
-        for place in range(len(spans.numbers)):
-            count = 0
-            for ids in tokenizer.encode_blocks(_blocks(records, spans, place, tokenizer.rate)):
-                stream.write(narrow(ids, tokenizer).tobytes())
-                count += len(ids)
-            counts.append(count)
-        return {"counts": counts}
 
-    if seconds > IN_MEMORY:
-        ids, facts = keep(f"sounds {records.sha256} {fraction} {name}", tokenizer, write)
-    else:
-        buffer = BytesIO()
-        facts = write(buffer)
-        ids = np.frombuffer(buffer.getbuffer(), id_type(tokenizer))
-    counts = np.array(facts["counts"], dtype=np.int64)
-    return TokenPart(
-        ids=ids,
-        firsts=np.cumsum(counts) - counts,
-        counts=counts,
-        numbers=spans.numbers,
-        classes=None if classes is None else classes[spans.numbers],
-    )
+def _write(records: SoundRecords, spans: Spans, tokenizer: AudioTokenizer, stream: IO[bytes]) -> dict[str, Any]:
+    """Write the ids of all stretches; return how many each has."""
+    counts = []
+    for place in range(len(spans.numbers)):
+        count = 0
+        for ids in tokenizer.encode_blocks(_blocks(records, spans, place, tokenizer.rate)):
+            stream.write(narrow(ids, tokenizer).tobytes())
+            count += len(ids)
+        counts.append(count)
+    return {"counts": counts}
 
 
 def _blocks(records: SoundRecords, spans: Spans, place: int, rate: int) -> Iterator[Samples]:

@@ -15,7 +15,7 @@ from zoo.data.read_sound import SoundRecords, read_sounds
 from zoo.data.recordings import Recordings
 from zoo.data.records import Records, Sound
 from zoo.data.seeded import generator
-from zoo.data.sound_tokens import SoundTokens, encode_part
+from zoo.data.sound_tokens import SoundTokens, encode_parts
 from zoo.data.sources import Manifest, Source
 from zoo.data.spans import Spans, split_spans
 from zoo.data.text import check_fraction, check_modality, locate
@@ -134,13 +134,10 @@ class SoundCorpus(Corpus):
         assert isinstance(tokenizer, AudioTokenizer)
         settings, number = self._settings, {name: index for index, name in enumerate(self.classes)}
         classes = np.array([number[name] for name in self._class_of], dtype=np.int64) if self.classes else None
-        parts = [
-            encode_part(self.records, tokenizer, name=name, fraction=settings.held_out, classes=classes)
-            for name in ("train", "held_out")
-        ]
+        train, held_out = encode_parts(self.records, tokenizer, fraction=settings.held_out, classes=classes)
         return SoundTokens(
-            train=parts[0],
-            held_out=parts[1],
+            train=train,
+            held_out=held_out,
             tokenizer=tokenizer,
             context=context,
             unlabelled=settings.unlabelled,
@@ -155,7 +152,8 @@ class SoundCorpus(Corpus):
 class SoundCrops(SampleData):
     """Crops of sounds: random ones to learn from, and the held-out part side by side.
 
-    A training crop lies within one sound and may begin at any sample; all beginnings are equally likely.
+    A training crop lies within one sound and may begin at any sample; all beginnings are equally likely. Where a file
+    ends before its header says (an MP3 that was cut), crops from beyond are taken from its beginning.
 
     Args:
         records: the sounds.
@@ -183,7 +181,7 @@ class SoundCrops(SampleData):
         places = random.integers(0, self._places[-1], size=size)
         spans = np.searchsorted(self._places, places, side="right")
         starts = places - np.concatenate([[0], self._places])[spans]
-        return self._rows(self._train, spans, starts, [random] * size if self._random else [None] * size)
+        return self._rows(self._train, spans, starts, random)
 
     def held_out(self, size: int) -> Iterator[SampleBatch]:
         """Yield the held-out part side by side, ``size`` crops at a time. What is left over at the end of a sound is
@@ -193,19 +191,27 @@ class SoundCrops(SampleData):
         starts = np.concatenate([np.arange(count) * self._length for count in counts])
         for first in range(0, len(spans), size):
             rows = slice(first, first + size)
-            yield self._rows(self._held_out, spans[rows], starts[rows], [None] * len(spans[rows]))
+            yield self._rows(self._held_out, spans[rows], starts[rows], None)
 
     def _rows(
-        self, part: Spans, spans: NDArray[Any], starts: NDArray[Any], randoms: list[np.random.Generator | None]
+        self, part: Spans, spans: NDArray[Any], starts: NDArray[Any], random: np.random.Generator | None
     ) -> SampleBatch:
+        """Return crops of the stretches ``spans`` from their samples ``starts`` on; random ones where they are to be
+        learned from."""
         samples = np.zeros((len(spans), self._length, 1), dtype=np.float32)
-        for row, (span, start, random) in enumerate(zip(spans, starts, randoms, strict=True)):
+        for row, (span, start) in enumerate(zip(spans, starts, strict=True)):
+            number, begin = int(part.numbers[span]), int(part.starts[span])
             count = int(min(self._length, part.counts[span] - start))
-            crop = self._recordings.part(int(part.numbers[span]), int(part.starts[span] + start), count)
-            channels = crop.shape[1]
-            shares = None if random is None or channels == 1 else random.dirichlet(np.ones(channels))
-            samples[row, : len(crop), 0] = to_mono(crop, shares)
+            crop = self._recordings.part(number, begin + int(start), count)
+            if len(crop) < count and random is not None:  # the file ends before its header says: silence is no music
+                crop = self._recordings.part(number, begin, count)
+            samples[row, : len(crop), 0] = to_mono(crop, self._shares(crop.shape[1], random))
         return SampleBatch(samples=torch.from_numpy(samples), indices=torch.from_numpy(part.numbers[spans]))
+
+    def _shares(self, channels: int, random: np.random.Generator | None) -> NDArray[Any] | None:
+        if random is None or not self._random or channels == 1:
+            return None
+        return random.dirichlet(np.ones(channels))  # two channels: uniform
 
 
 def _classes(records: SoundRecords, field: Field) -> list[str]:
