@@ -110,7 +110,13 @@ def _show(found: dict[str, list[dict[str, Any]]]) -> None:
     shown = []
     if "recipes" in found:
         rows = [
-            [row["name"], row["tokenizer"], count(row["parameters"]), row["summary"] or "", row["paper"] or ""]
+            [
+                row["name"],
+                row["tokenizer"] or "(is one)",
+                count(row["parameters"]),
+                row["summary"] or "",
+                row["paper"] or "",
+            ]
             for row in found["recipes"]
         ]
         listed = table(["recipe", "tokenizer", "parameters", "what it makes", "after"], rows, right=[2])
