@@ -45,13 +45,15 @@ ALLOWED: dict[str, set[str]] = {
     "run": WORK | {"recipe"},
     "codec": WORK | {"recipe", "run"},
     "finetune": WORK | {"run"},
-    "cli": WORK | {"catalogue", "recipe", "run", "codec", "finetune"},
+    "coding": MIDDLE | {"catalogue", "evaluate", "loading", "recipe", "weights"},
+    "cli": WORK | {"catalogue", "recipe", "run", "codec", "finetune", "coding"},
     "__main__": {"cli"},
 }
 """Part of zoo -> the parts that it may import. A part may always import itself."""
 
-LAZY: dict[str, set[str]] = {"__init__": {"model", "loading", "tokenizers", "errors"}}
-"""Imports that point up and therefore stand inside functions: ``zoo.load`` is the library's front door."""
+LAZY: dict[str, set[str]] = {"__init__": {"model", "loading", "tokenizers", "errors"}, "tokenizers": {"loading"}}
+"""Imports that point up and therefore stand inside functions: ``zoo.load`` is the library's front door, and a codec is
+a tokenizer that is a checkpoint, which ``tokenizer.path`` may name in every format."""
 
 CONFIGURATION = {"hydra", "omegaconf"}
 SLOW = {"torch", "hydra", "omegaconf", "transformers", "librosa"}

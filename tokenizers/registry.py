@@ -8,14 +8,14 @@ from typing import Any, get_args
 from zoo.errors import ZooError, suggest
 from zoo.settings import tag
 from zoo.tokenizers import folder as folders
-from zoo.tokenizers.audio.settings import Dac, Encodec, Mimi, MuLaw
+from zoo.tokenizers.audio.settings import Dac, Encodec, Mimi, MuLaw, Vqvae
 from zoo.tokenizers.base import Modality, Tokenizer
 from zoo.tokenizers.image.settings import GrayLevels, ImageVqvae, PixelClusters, RgbBytes
 from zoo.tokenizers.text.settings import Bpe, Byte, Char, Digits, Gpt1, Gpt2, Word, Wordpiece
 
 TextSettings = Byte | Char | Word | Bpe | Gpt2 | Gpt1 | Wordpiece | Digits
 ImageSettings = PixelClusters | GrayLevels | RgbBytes | ImageVqvae
-MusicSettings = MuLaw | Encodec | Dac | Mimi
+MusicSettings = MuLaw | Vqvae | Encodec | Dac | Mimi
 TokenizerSettings = TextSettings | ImageSettings | MusicSettings
 """What a recipe's ``tokenizer`` section builds; ``.fit(samples)`` makes the tokenizer."""
 

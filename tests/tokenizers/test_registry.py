@@ -17,7 +17,7 @@ from zoo.tokenizers.registry import TokenizerSettings, load, names
 
 NAMES = ["byte", "char", "word", "bpe", "gpt2", "gpt1", "wordpiece", "digits"]
 IMAGE_NAMES = ["pixel_clusters", "gray_levels", "rgb_bytes", "image_vqvae"]
-MUSIC_NAMES = ["mu_law", "encodec", "dac", "mimi"]
+MUSIC_NAMES = ["mu_law", "vqvae", "encodec", "dac", "mimi"]
 
 
 def fitted(name: str, folder: Path) -> TextTokenizer:

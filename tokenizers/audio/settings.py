@@ -48,6 +48,45 @@ class MuLaw:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Vqvae:
+    """One level of a VQ-VAE of sound (Dhariwal et al. 2020): the codes of a codec trained by ``zoo train music/vqvae``.
+
+    Attributes:
+        path: checkpoint of the codec, in any format that ``zoo.load_codec`` reads: a folder, a name, Jukebox's file.
+        level: which of its levels; 0 is the finest.
+    """
+
+    modality: ClassVar[Modality] = "music"
+    path: str | None = None
+    level: int = 0
+
+    def __post_init__(self) -> None:
+        if self.level < 0:
+            raise ZooError(f"level must be 0 (the finest) or more, got {self.level}")
+
+    def fit(self, samples: Iterable[Any]) -> AudioTokenizer:
+        """Return the tokenizer of the codec in ``path``; ``samples`` are not looked at."""
+        from zoo.tokenizers.audio.vqvae import network
+        from zoo.tokenizers.saved_codec import read_checkpoint
+
+        if self.path is None:
+            raise ZooError("tokenizer.path is missing: name a codec; 'zoo train music/vqvae data.path=DIR' makes one")
+        codec = read_checkpoint(self.path)
+        if not isinstance(codec, network.Vqvae):
+            raise ZooError(
+                f"tokenizer.path: {self.path} is a codec of {codec.modality}; zoo train music/vqvae makes one"
+            )
+        return codec.level(self.level)
+
+    @staticmethod
+    def load(folder: Path) -> AudioTokenizer:
+        """Return the tokenizer saved in ``folder``."""
+        from zoo.tokenizers.audio.vqvae.tokenizer import VqvaeTokenizer
+
+        return VqvaeTokenizer.load(folder)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Encodec:
     """EnCodec, one channel (Défossez et al. 2022), by Hugging Face's transformers.
 
