@@ -87,7 +87,7 @@ def test_tables_fit_the_terminal(zoo: Zoo, monkeypatch: object) -> None:
         finally:
             del os.environ["COLUMNS"]
         assert max(map(len, lines)) <= int(columns)
-        assert sum(line.startswith(("text/", "image/")) for line in lines) == len(names())
+        assert sum(line.startswith(("text/", "image/", "music/")) for line in lines) == len(names())
 
 
 def test_recipes_alone_are_shown_with_their_sizes(zoo: Zoo, monkeypatch: pytest.MonkeyPatch) -> None:
