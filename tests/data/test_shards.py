@@ -35,8 +35,8 @@ def encoded(fine: list[int], coarse: list[int]) -> list[tuple[np.ndarray, np.nda
 
 def add(writer: ShardWriter, number: int) -> None:
     name, fine, coarse = FILES[number]
-    known = Entry(name=name, counts=(), seconds=len(fine) / 10, sha256="0" * 64, artist="Bach", lyrics="la \ud83c\n")
-    writer.add(known, encoded(fine, coarse))
+    known = Entry(name=name, counts=(), sha256="0" * 64, artist="Bach", lyrics="la \ud83c\n")
+    writer.add(known, encoded(fine, coarse), seconds=lambda: len(fine) / 10)
 
 
 def written(folder: Path) -> Path:
@@ -54,7 +54,7 @@ def test_what_is_written_comes_back(tmp_path: Path) -> None:
         "files.jsonl", "level_0.bin", "level_1.bin", "shards.json"
     ]  # fmt: skip
     for number, (name, fine, coarse) in enumerate(FILES):
-        assert shards.files[number].name == name
+        assert (shards.files[number].name, shards.files[number].seconds) == (name, len(fine) / 10)
         assert shards.files[number].lyrics == "la \ud83c\n"
         assert shards.ids(number, 0).tolist() == fine
         assert shards.ids(number, 1).tolist() == coarse
@@ -96,6 +96,8 @@ def test_resumes_after_a_stop_at_any_byte(
     assert kept == finished or lost
     for number in range(kept, len(FILES)):
         add(again, number)
+    again.seal()
+    assert ShardWriter(folder / "codes", ORIGIN, resume=True).done == again.done  # a stop before the last moment
     again.finish()
     for name in ("shards.json", "files.jsonl", "level_0.bin", "level_1.bin"):
         assert (folder / "codes" / name).read_bytes() == (whole / name).read_bytes()

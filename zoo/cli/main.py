@@ -27,6 +27,8 @@ VERBS = {
     "train": "train a recipe into a checkpoint folder",
     "finetune": "let a checkpoint go on learning, from a text of yours",
     "generate": "write with a checkpoint",
+    "tokenize": "turn sounds, pictures or texts into ids",
+    "reconstruct": "see and hear what comes back from ids",
     "compare": "train one recipe with several tokenizers, and compare them",
     "pull": "fetch a checkpoint by name, once, for use without a network",
     "convert": "write a checkpoint in another format",

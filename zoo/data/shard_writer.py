@@ -6,7 +6,7 @@ import dataclasses
 import json
 import os
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,7 @@ class ShardWriter:
         target: the final folder.
         origin: what makes the ids.
         resume: go on with what an earlier writer left.
-        overwrite: drop what an earlier writer left, and replace ``target`` in the end.
+        overwrite: replace ``target`` in the end.
 
     Attributes:
         done: the files that are written.
@@ -58,22 +58,27 @@ class ShardWriter:
         refuse_taken(target, resume=resume, overwrite=overwrite)
         self.done: list[Entry] = []
         try:
-            if overwrite and not resume:
-                shutil.rmtree(self.folder, ignore_errors=True)
             self.folder.mkdir(parents=True, exist_ok=True)
-            if (self.folder / BEGUN).exists():
+            if resume and (self.folder / BEGUN).exists():
                 self._recover()
             else:
                 self._begin()
         except OSError as error:
             raise self._failed(error) from None
 
-    def add(self, entry: Entry, stretches: Iterable[Sequence[NDArray[Any]]]) -> Entry:
+    def add(
+        self,
+        entry: Entry,
+        stretches: Iterable[Sequence[NDArray[Any]]],
+        *,
+        seconds: Callable[[], float] = lambda: 0.0,
+    ) -> Entry:
         """Write the ids of one file, and return what was noted of it.
 
         Args:
-            entry: what is known of the file; its ``counts`` are filled in.
+            entry: what is known of the file; its ``counts`` and ``seconds`` are filled in.
             stretches: ids (time,) of each level, one stretch of the file after the other.
+            seconds: tells the length of the sound once all of it has passed.
 
         Raises:
             ZooError: ids that the tokenizer does not have, a disk that is full.
@@ -97,7 +102,7 @@ class ShardWriter:
             finally:
                 for stream in streams:
                     stream.close()
-            entry = dataclasses.replace(entry, counts=tuple(counts))
+            entry = dataclasses.replace(entry, counts=tuple(counts), seconds=seconds())
             with (self.folder / FILES).open("ab") as lines:
                 lines.write(write_entry(entry))
                 lines.flush()
@@ -107,8 +112,8 @@ class ShardWriter:
         self.done.append(entry)
         return entry
 
-    def finish(self) -> Header:
-        """Complete the folder and give it its final name; return its header.
+    def seal(self) -> Header:
+        """Complete the folder, which keeps its temporary name; return its header.
 
         Raises:
             ZooError: it cannot be written.
@@ -124,22 +129,38 @@ class ShardWriter:
                 sha256={name: sha256_of(self.folder / name) for name in names},
             )
             self._put(HEADER, settings.to_mapping(header))
-            (self.folder / BEGUN).unlink()
-            self._publish()
         except OSError as error:
             raise self._failed(error) from None
         return header
 
-    def _publish(self) -> None:
+    def publish(self) -> None:
+        """Give a sealed folder its final name, in place of what is there.
+
+        Raises:
+            ZooError: it cannot be renamed.
+        """
         old = self.target.with_name(f".{self.target.name}.old")
-        shutil.rmtree(old, ignore_errors=True)
-        if self.target.exists():
-            os.replace(self.target, old)
-        os.replace(self.folder, self.target)
-        _sync(self.target.absolute().parent)
-        shutil.rmtree(old, ignore_errors=True)
+        try:
+            shutil.rmtree(old, ignore_errors=True)
+            if self.target.exists():
+                os.replace(self.target, old)
+            os.replace(self.folder, self.target)
+            (self.target / BEGUN).unlink()  # last, so that no stop in between takes a complete folder for none
+            _sync(self.target.absolute().parent)
+            shutil.rmtree(old, ignore_errors=True)
+        except OSError as error:
+            raise self._failed(error) from None
+
+    def finish(self) -> Header:
+        """Complete the folder and give it its final name; return its header."""
+        header = self.seal()
+        self.publish()
+        return header
 
     def _begin(self) -> None:
+        for path in self.folder.iterdir():
+            if _is_ours(path.name):
+                path.unlink()
         for name in [FILES, *(level_file(level) for level in range(self.origin.levels))]:
             (self.folder / name).write_bytes(b"")
         self._put(BEGUN, settings.to_mapping(self.origin))
@@ -220,7 +241,7 @@ def refuse_taken(target: Path, *, resume: bool, overwrite: bool) -> None:
 
 
 def _is_ours(name: str) -> bool:
-    return name in (HEADER, FILES) or (name.startswith("level_") and name.endswith(".bin"))
+    return name in (HEADER, FILES, BEGUN) or (name.startswith("level_") and name.endswith(".bin"))
 
 
 def _cut_to_whole_lines(path: Path) -> None:

@@ -75,6 +75,7 @@ class Origin:
         fingerprints: of each level's tokenizer.
         codes: ids of each level lie in ``[0, codes)``.
         hops: samples of sound that one id of each level stands for; 1 elsewhere.
+        ids_per_hop: ids of every such step; more than 1 for residual codes that follow each other.
         rate: samples per second of the sound; None elsewhere.
     """
 
@@ -83,12 +84,15 @@ class Origin:
     fingerprints: tuple[str, ...]
     codes: tuple[int, ...]
     hops: tuple[int, ...]
+    ids_per_hop: int = 1
     rate: int | None = None
 
     def __post_init__(self) -> None:
         levels = len(self.fingerprints)
         if not 1 <= levels <= MOST_LEVELS or not levels == len(self.codes) == len(self.hops):
             raise ZooError(f"fingerprints, codes and hops must have one entry for each of 1 to {MOST_LEVELS} levels")
+        if self.ids_per_hop < 1 or (self.rate is not None and self.rate < 1):
+            raise ZooError(f"ids_per_hop and rate must be at least 1, got {self.ids_per_hop} and {self.rate}")
         if any(not 1 <= codes <= 1 << 32 for codes in self.codes) or min(self.hops) < 1:
             raise ZooError(f"codes must be 1 to 2**32 and hops at least 1, got {list(self.codes)}, {list(self.hops)}")
 
