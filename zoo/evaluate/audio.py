@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from zoo.errors import ZooError
-from zoo.tokenizers.audio.spectra import spectral_convergence
+from zoo.tokenizers.audio.spectra import spectral_convergence as spectral_convergence
 
 CLIP_SECONDS = 10.0
 """What a measure looks at at once."""
