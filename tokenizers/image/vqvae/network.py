@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import pairwise
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from einops import rearrange
@@ -113,7 +114,7 @@ class ImageVqvae(Codec):
 
 def to_samples(pixels: Pixels) -> Tensor:
     """Return pixels (..., channels) as float32 in [-1, 1]: value v of 0 ... 255 is v / 127.5 - 1."""
-    return torch.from_numpy(pixels).float() / 127.5 - 1
+    return torch.from_numpy(pixels.astype(np.float32, order="C")) / 127.5 - 1
 
 
 def to_pixels(samples: Tensor) -> Pixels:
