@@ -6,11 +6,13 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
 import zoo
 from tests.packaging.conftest import ROOT
 from zoo.download import check_link
+from zoo.model import Model
 from zoo.paths import is_card_alone
 from zoo.recipe import compose
 from zoo.weights.hub import HubId
@@ -38,11 +40,25 @@ def test_released_checkpoint(folder: Path) -> None:
     assert card["license"]
     assert card["limits"]
     assert all(entry["license"] and re.fullmatch("[0-9a-f]{64}", entry["sha256"]) for entry in card["data"])
+    assert "/tmp" not in card["command"]
+    assert yaml.safe_load((folder / "recipe.yaml").read_text(encoding="utf-8"))["data"]["path"] is None
     model = zoo.load(folder, device="cpu")
     assert model.parameters == card["parameters"]
+    {"text": writes, "image": draws}[model.modality](model)
+
+
+def writes(model: Model) -> None:
     text = model.generate("O God, O God!", max_new_tokens=8, seed=1)
     assert isinstance(text, str)
     assert len(text) > len("O God, O God!")
+
+
+def draws(model: Model) -> None:
+    """Complete a picture whose upper part is kept, all but one row."""
+    rows, columns = (model.tokenizer.spec.shape or ())[:2]
+    given = model.tokenizer.decode(torch.zeros(rows * columns, dtype=torch.int64))
+    drawn = model.complete(given, keep_rows=rows - 1, seed=1)
+    assert drawn.size == (columns, rows)
 
 
 @pytest.mark.parametrize("folder", CARDS, ids=lambda folder: folder.name)
