@@ -14,12 +14,13 @@ from zoo.architecture import AnyNetwork
 from zoo.errors import ZooError, suggest
 from zoo.generate.beam import beam_search
 from zoo.generate.guidance import guided
-from zoo.generate.logits import Allow, LogitsTransform
+from zoo.generate.logits import Allow, InTurn, LogitsTransform
 from zoo.generate.sampler import Sampler, next_probabilities, prepared, sample_seeds
 from zoo.generate.settings import SamplingOptions, SamplingSettings
 from zoo.generate.text import StopWatch, check_stops, cut_at_stop
 from zoo.generate.window import select_conditioning
 from zoo.prompts import Prompts, Start
+from zoo.tokenizers.audio.base import AudioTokenizer
 from zoo.tokenizers.base import Tokenizer
 
 
@@ -174,11 +175,17 @@ class Drawer:
         return text
 
     def transforms(self) -> tuple[LogitsTransform, ...]:
-        """Rule out ids that neither the tokenizer can decode nor end a sample: vocabularies are often rounded up."""
-        allowed = torch.arange(self.network.output_vocabulary) < self.tokenizer.spec.output_vocabulary
+        """Rule out ids that neither the tokenizer can decode nor end a sample: vocabularies are often rounded up, and
+        codebooks take turns."""
+        tokenizer = self.tokenizer
+        allowed = torch.arange(self.network.output_vocabulary) < tokenizer.spec.output_vocabulary
         for end in self.prompts.end_ids:
             allowed[end] = True
-        return () if bool(allowed.all()) else (Allow(allowed),)
+        chosen: list[LogitsTransform] = [] if bool(allowed.all()) else [Allow(allowed)]
+        if isinstance(tokenizer, AudioTokenizer) and tokenizer.ids_per_hop > 1:
+            kinds = tokenizer.ids_per_hop
+            chosen.append(InTurn(kinds=kinds, size=tokenizer.spec.vocabulary_size // kinds))
+        return tuple(chosen)
 
     def _room(self, starts: Sequence[Start]) -> int:
         shape, stated = self.tokenizer.spec.shape, self.recipe.get("generate") or {}

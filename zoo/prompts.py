@@ -18,6 +18,7 @@ from zoo.generate.padding import PaddedIds
 from zoo.generate.sampler import cut_prompt
 from zoo.generate.settings import SamplingSettings
 from zoo.network import NO_CLASS, Conditioning
+from zoo.tokenizers.audio.base import AudioTokenizer
 from zoo.tokenizers.base import Tokenizer
 from zoo.tokenizers.image.kept import Kept
 from zoo.transformer.model import Transformer
@@ -153,8 +154,7 @@ class Continuing(Prompts):
         lead = torch.tensor([] if start is None else [start], dtype=torch.int64)
         if isinstance(prompt, Pillow.Image | np.ndarray):
             prompt = Kept(picture=prompt)
-        ids = prompt.top(self.tokenizer) if isinstance(prompt, Kept) else self.tokenizer.encode(prompt)
-        return Start(given=prompt, lead=lead, ids=ids)
+        return Start(given=prompt, lead=lead, ids=self._begin(prompt))
 
     def starts(self, prompts: Sequence[Any], conditions: Mapping[str, Any] | None) -> list[Start]:
         """Return the ids from which samples begin; one prompt is begun with each of several labels."""
@@ -227,11 +227,22 @@ class Continuing(Prompts):
                 raise ZooError(f"unknown label '{name}'{suggest(name, self._names)}")
         return [known[name] for name in labels] * (count // len(labels))
 
+    def _begin(self, prompt: Any) -> Tensor:
+        """Return the ids of what is to be continued."""
+        if isinstance(prompt, Kept):
+            return prompt.top(self.tokenizer)
+        if isinstance(self.tokenizer, AudioTokenizer):
+            return self.tokenizer.begin(prompt)
+        return self.tokenizer.encode(prompt)
+
     def _first_id(self) -> int:
-        """Return what a sample begins after where there is no start id: a document's end, a new line, else id 0."""
+        """Return what a sample begins after where there is no start id: a document's end, a new line, silence, else
+        id 0."""
         spec = self.tokenizer.spec
         if spec.end_id is not None:
             return spec.end_id
+        if isinstance(self.tokenizer, AudioTokenizer):
+            return self.tokenizer.silence()
         try:
             newline = self.tokenizer.encode("\n").tolist() if spec.modality == "text" else []
         except ZooError:  # not in the alphabet

@@ -282,10 +282,10 @@ def test_bad_input(zoo: Zoo, digits: Path, pictures: Path, words: tuple[str, ...
 
 
 def test_models_of_text_make_no_pictures(zoo: Zoo, checkpoint: Path, pictures: Path) -> None:
-    for word in (f"image={pictures / 'a.png'}", "label=7"):
+    for word, whose in ((f"image={pictures / 'a.png'}", "pictures"), ("label=7", "pictures or music")):
         done = zoo("generate", checkpoint, word)
         assert (done.code, done.out) == (2, "")
-        assert "belongs to models of pictures, and this one makes text; leave it out" in done.err
+        assert f"belongs to models of {whose}, and this one makes text; leave it out" in done.err
     assert "this model knows no labels" in zoo("generate", checkpoint, "guidance=2").err
 
 

@@ -45,6 +45,10 @@ class AudioTokenizer(Tokenizer[Audio]):
         """Return the ids that longer sounds begin with which begin with ``sample``, int64 (time,); see ``encode``."""
         return self.encode(sample)
 
+    def silence(self) -> int:
+        """Return the last id of a moment of silence: what a sound may be thought to come after."""
+        return int(self.encode_samples(torch.zeros(self.hop))[-1])
+
     def prepare(self, sample: Waveform) -> Samples:
         """Return the sound as it is encoded: float32 (time,), one channel, at ``rate``.
 

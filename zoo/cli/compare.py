@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from zoo.run import Prepared
 
 
+SECONDS = 2.0
+"""Of music that is drawn with each tokenizer."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Keys:
     """Keys of ``zoo compare`` that are not the recipe's."""
@@ -83,6 +87,10 @@ TEXT = Units(
     columns=(("bits/byte", "bits_per_byte"), ("nats/token", "loss")),
     notes=("bits/byte of the raw held-out text is the number to compare: a token is not the same for each",),
 )
+MUSIC = Units(
+    columns=(("bits/second", "bits_per_second"), ("nats/token", "loss")),
+    notes=("bits/second pays for the tokens alone, not for what a tokenizer loses: listen to the samples, too",),
+)
 IMAGES = Units(
     columns=(
         ("bits/dim", "bits_per_dimension"),
@@ -99,7 +107,8 @@ IMAGES = Units(
 
 def show(rows: Sequence[Mapping[str, Any]]) -> str:
     """Return the table, the best row first, and a sample of each."""
-    units = IMAGES if any("quantization_rmse" in row["metrics"] for row in rows) else TEXT
+    known = {name for row in rows for name in row["metrics"]}
+    units = IMAGES if "quantization_rmse" in known else MUSIC if "bits_per_second" in known else TEXT
     ranked = sorted(rows, key=units.rank)
     shown = [
         [
@@ -160,6 +169,7 @@ def _prepare(recipe: Recipe, keys: Keys, out: Path, command: str) -> Prepared:
 
 def _row(tokenizer: str, prepared: Prepared, keys: Keys) -> dict[str, Any]:
     from zoo.loading import load
+    from zoo.tokenizers.audio.base import AudioTokenizer
 
     result, recipe, out = train(prepared), prepared.run.recipe, prepared.run.out
     sampling = {
@@ -168,21 +178,32 @@ def _row(tokenizer: str, prepared: Prepared, keys: Keys) -> dict[str, Any]:
         if field.name != "seed"
         and (field.name != "max_new_tokens" or recipe.modality == "text")  # pictures have a size
     }
+    if isinstance(prepared.tokenizer, AudioTokenizer):
+        sampling["max_new_tokens"] = prepared.tokenizer.count(SECONDS)
     sample = load(out, device=keys.device).generate(recipe.prompt or None, seed=keys.seed, **sampling)
-    if not isinstance(sample, str):
-        picture, sample = sample, f"{out}.png"
-        picture.save(sample)
     speeds = [record["tokens_per_second"] for record in read_log(out) if record["split"] == "train"]
     return {
         "tokenizer": tokenizer,
         "metrics": result.metrics,
         "tokens_per_second": median(speeds) if speeds else round(result.tokens / result.seconds, 1),
         "seconds": round(result.seconds, 3),
-        "sample": sample,
+        "sample": sample if isinstance(sample, str) else _written(sample, out),
         "vocabulary": prepared.tokenizer.spec.vocabulary_size,
         "parameters": prepared.parameters,
         "checkpoint": str(out),
     }
+
+
+def _written(sample: Any, out: Path) -> str:
+    """Write a picture or a sound beside the run ``out``, and return the file's name."""
+    from zoo.data.write_sound import write_wav
+    from zoo.tokenizers.audio.waveform import Audio
+
+    if isinstance(sample, Audio):
+        write_wav(f"{out}.wav", sample)
+        return f"{out}.wav"
+    sample.save(f"{out}.png")
+    return f"{out}.png"
 
 
 VERB = Verb(

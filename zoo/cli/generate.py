@@ -1,4 +1,4 @@
-"""``zoo generate``: let a checkpoint write, or draw."""
+"""``zoo generate``: let a checkpoint write, draw, or play."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from zoo.cli.asked import Asked, read_asked
 from zoo.cli.files import read_samples, write_json
+from zoo.cli.music import FOLDER as MUSIC_FOLDER
+from zoo.cli.music import draw_music
 from zoo.cli.pictures import FOLDER, draw_pictures
 from zoo.cli.terminal import bar, cells, cut, dim, one_line, put, say, width
 from zoo.cli.training import use_threads
@@ -21,6 +23,11 @@ from zoo.weights.hub import locate
 if TYPE_CHECKING:
     from zoo.model import Model
 
+DRAWN = {
+    "image": ("pictures", "image=FILE completes one", FOLDER, draw_pictures),
+    "music": ("music", "audio=FILE is gone on from", MUSIC_FOLDER, draw_music),
+}
+"""Modality that goes into files: what people call it, how it is continued, the default folder, and who draws it."""
 CANDIDATES = 15
 """Tokens that ``show=probabilities`` shows."""
 FILLINGS = 5
@@ -42,8 +49,13 @@ class Keys:
         "instead of keep_rows: a picture, white where image is to be drawn anew (models of hidden pixels)",
         literal=True,
     )
-    label: str | None = key(None, "class of the picture, for models that were told it; all: each of them", literal=True)
-    guidance: float = key(1.0, "above 1: pictures more typical of their label, and less varied (try 2); 1 is off")
+    audio: str | None = key(None, "sound to go on from, or a folder or glob of them", literal=True)
+    keep_seconds: float | None = key(None, "of audio: seconds of its beginning to keep; default: all")
+    seconds: float | None = key(None, "of music: length of the new sound, instead of max_new_tokens")
+    label: str | None = key(
+        None, "class of the picture or music, for models that were told it; all: each of them", literal=True
+    )
+    guidance: float = key(1.0, "above 1: samples more typical of their label, and less varied (try 2); 1 is off")
     count: int = key(1, "samples; the second has the seed of the first plus 1, and so on")
     max_new_tokens: int | None = key(None, "length; default: what the recipe says, else what fits the context")
     temperature: float = key(1.0, "below 1 bolder towards the likely, above 1 wilder, 0 always the most likely")
@@ -58,7 +70,9 @@ class Keys:
     seed: int = key(0, "the same seed gives the same text")
     order: Literal["at_once", "one_by_one"] = key("at_once", "of several [MASK]: each by itself, or the surest first")
     show: Literal["text", "probabilities"] = key("text", "probabilities: what could come next, and how likely it is")
-    out: str | None = key(None, "folder for samples.json and pictures; default for pictures: " + FOLDER, literal=True)
+    out: str | None = key(
+        None, f"folder for samples.json, pictures and sounds; default: {FOLDER}, {MUSIC_FOLDER}", literal=True
+    )
     overwrite: bool = key(False, "replace the samples that are there")
     resume: bool = key(False, "keep the samples that are in out, drawn by the same command; draw what is missing")
     device: str = key("auto", "auto (the GPU if there is one), cpu, cuda, cuda:1", literal=True)
@@ -78,16 +92,21 @@ def run(call: Call) -> dict[str, Any]:
     keys = read_keys(Keys, call.pairs)
     path = locate(target).path
     prompt = read_text(keys.prompt, keys.prompt_file, "prompt")
-    asked = read_asked(keys.image, keys.keep_rows, keys.mask, keys.label)
+    asked = read_asked(
+        keys.image, keys.keep_rows, keys.mask, keys.label, audio=keys.audio, keep_seconds=keys.keep_seconds,
+        seconds=keys.seconds,
+    )  # fmt: skip
+    if keys.seconds is not None and keys.max_new_tokens is not None:
+        raise ZooError("give seconds= or max_new_tokens=, not both")
     file = _samples_file(keys)
     use_threads(keys.threads)
 
     from zoo.loading import load
 
     model = load(path, device=keys.device, dtype=keys.dtype)
-    if model.modality == "image":
-        return _draw(model, target, prompt, asked, keys, quiet=call.json)
     asked.refuse(model.modality)
+    if model.modality in DRAWN:
+        return _draw(model, target, prompt, asked, keys, quiet=call.json)
     if keys.resume and file is None:
         raise ZooError("resume=true goes on with a samples.json: say out=DIR")
     if not model.network.causal:
@@ -119,17 +138,18 @@ def run(call: Call) -> dict[str, Any]:
 
 
 def _draw(model: Model, target: str, prompt: str | None, asked: Asked, keys: Keys, *, quiet: bool) -> dict[str, Any]:
-    """Draw pictures, which go into files."""
+    """Draw pictures or music, which go into files."""
+    things, hint, folder, draw = DRAWN[model.modality]
     texts = {"prompt": prompt, "stop": keys.stop, "order": keys.order != "at_once", "show": keys.show != "text"}
     names = [name for name, value in texts.items() if value]
     if names:
-        raise ZooError(f"{names[0]}: belongs to models of text; this one makes pictures: image=FILE completes one")
-    return draw_pictures(
+        raise ZooError(f"{names[0]}: belongs to models of text; this one makes {things}: {hint}")
+    return draw(
         model,
         asked,
         keys.sampling(),
         keys.count,
-        Path(keys.out or FOLDER),
+        Path(keys.out or folder),
         {"checkpoint": target, **_stated(keys)},
         resume=keys.resume,
         overwrite=keys.overwrite,
@@ -230,10 +250,11 @@ def probability_table(candidates: Sequence[tuple[str, float]]) -> str:
 
 
 VERB = Verb(
-    usage='generate CHECKPOINT [prompt="TEXT" | image=FILE] [key=value...]',
-    about="Lets a checkpoint write or draw: a folder, or a name that 'zoo list checkpoints' shows. The text appears as "
+    usage='generate CHECKPOINT [prompt="TEXT" | image=FILE | audio=FILE] [key=value...]',
+    about="Lets a checkpoint write, draw or play: a folder, or a name that 'zoo list checkpoints' shows. Text appears as "
     "it is drawn; the same seed gives the same text. A masked language model (BERT) fills each [MASK] of the prompt "
-    "instead. Pictures go to out: 000.png and so on, all on grid.png; completed ones beside the original on sheet.png.",
+    "instead. Pictures go to out: 000.png and so on, all on grid.png; completed ones beside the original on sheet.png. "
+    "Music goes to 000.wav and so on, its ids to codes.npz, and spectrogram.png shows it.",
     keys=Keys,
     examples=(
         ('zoo generate shakespeare prompt="O God, O God!" max_new_tokens=200 temperature=0.8', "one sample"),
@@ -242,6 +263,7 @@ VERB = Verb(
         ('zoo generate text-bert prompt="He took his [MASK] and went." top_k=10', "what could stand there"),
         ("zoo generate mnist label=all count=10 guidance=2 out=digits", "ten pictures of each class"),
         ("zoo generate mnist image=seven.png keep_rows=14 count=5 out=sevens", "five ways to complete a picture"),
+        ("zoo generate music-wave label=flute seconds=4 out=tunes", "four seconds of music"),
     ),
     run=run,
 )

@@ -40,6 +40,25 @@ class RepetitionPenalty:
 
 
 @dataclass(frozen=True)
+class InTurn:
+    """Keep the ids whose turn it is, where kinds of ids take turns (the codebooks of a codec).
+
+    Attributes:
+        kinds: how many take turns; kind k is followed by kind k + 1, the last one by the first.
+        size: ids of each kind; kind k has those in [k * size, (k + 1) * size).
+    """
+
+    kinds: int
+    size: int
+
+    def __call__(self, logits: Tensor, ids: Tensor) -> Tensor:
+        """Rule out all ids but those of the kind that follows the last one."""
+        turn = (ids[:, -1:] // self.size + 1) % self.kinds
+        kinds = torch.arange(logits.shape[1], device=logits.device) // self.size
+        return logits.masked_fill(kinds != turn, -math.inf)
+
+
+@dataclass(frozen=True)
 class Temperature:
     """Divide by a positive temperature. The highest logit becomes 0, so that no temperature can overflow."""
 
