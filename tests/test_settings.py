@@ -136,3 +136,8 @@ def test_suggestions() -> None:
     assert suggest("shakespear", ["text/shakespeare", "text/adder"]) == "; did you mean 'text/shakespeare'?"
     assert suggest("q", ["red", "blue"]) == "; choose one of: red, blue"
     assert suggest("q", [str(number) for number in range(100, 200)]) == ""
+    assert suggest("RED", ["red", "Red", "blue"]) == "; did you mean 'red'?"
+    assert suggest("q", ["red", "Red"]) == "; choose one of: red, Red"
+    animals = [*(f"animal {number}" for number in range(30)), "fox", "ox"]
+    assert suggest("x", animals, nearest=2) == "; of 32 these are nearest: ox, fox"
+    assert suggest("x", animals) == ""
