@@ -20,7 +20,7 @@ from zoo.recipe import CodecRecipe, Recipe, build, compose, describe, names
 from zoo.run import Run
 from zoo.tokenizers.codecs import build_codec
 
-OWN_DATA = ("image/digits", "text/adder", "text/seq2seq", "text/topics")
+OWN_DATA = ("image/digits", "music/wave", "text/adder", "text/seq2seq", "text/topics")
 """Recipes whose data needs no network."""
 SIZES = [(name, size) for name in names() for size in (None, *describe(name)["sizes"])]
 
@@ -117,6 +117,8 @@ def draws_samples(recipe: Recipe, out: Path) -> None:
     )
     if recipe.modality == "image":
         draws_pictures(model)
+    elif recipe.modality == "music":
+        plays_music(model)
     else:
         writes_text(model, recipe.prompt, own=name in OWN_DATA)
     stored = yaml.safe_load((out / "recipe.yaml").read_text())
@@ -140,6 +142,13 @@ def draws_pictures(model: Model) -> None:
     sample = model.generate(seed=1)
     assert sample.size == (columns, rows)
     assert sample.tobytes() == model.generate(seed=1).tobytes()
+
+
+def plays_music(model: Model) -> None:
+    sample = model.generate(max_new_tokens=20, seed=1)
+    assert isinstance(sample, zoo.Audio)
+    assert len(sample.samples) == 20 * model.tokenizer.hop
+    assert np.array_equal(sample.samples, model.generate(max_new_tokens=20, seed=1).samples)
 
 
 @pytest.mark.parametrize("name", names())

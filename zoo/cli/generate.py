@@ -251,8 +251,8 @@ def probability_table(candidates: Sequence[tuple[str, float]]) -> str:
 
 VERB = Verb(
     usage='generate CHECKPOINT [prompt="TEXT" | image=FILE | audio=FILE] [key=value...]',
-    about="Lets a checkpoint write, draw or play: a folder, or a name that 'zoo list checkpoints' shows. Text appears as "
-    "it is drawn; the same seed gives the same text. A masked language model (BERT) fills each [MASK] of the prompt "
+    about="Lets a checkpoint write, draw or play: a folder, or a name that 'zoo list checkpoints' shows. Text appears "
+    "as it is drawn; the same seed gives the same text. A masked language model (BERT) fills each [MASK] of the prompt "
     "instead. Pictures go to out: 000.png and so on, all on grid.png; completed ones beside the original on sheet.png. "
     "Music goes to 000.wav and so on, its ids to codes.npz, and spectrogram.png shows it.",
     keys=Keys,
