@@ -139,5 +139,6 @@ def test_suggestions() -> None:
     assert suggest("RED", ["red", "Red", "blue"]) == "; did you mean 'red'?"
     assert suggest("q", ["red", "Red"]) == "; choose one of: red, Red"
     animals = [*(f"animal {number}" for number in range(30)), "fox", "ox"]
-    assert suggest("x", animals, nearest=2) == "; of 32 these are nearest: ox, fox"
-    assert suggest("x", animals) == ""
+    assert suggest("qqox", animals, nearest=1) == "; did you mean 'ox'?"
+    assert suggest("qqqx", animals, nearest=2) == "; of 32 these are nearest: ox, fox"
+    assert suggest("qqqx", animals) == ""

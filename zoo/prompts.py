@@ -224,7 +224,7 @@ class Continuing(Prompts):
         labels = [None if name is None else str(name) for name in labels]
         for name in labels:
             if name not in known:
-                raise ZooError(f"unknown label '{name}'{suggest(name, self._names)}")
+                raise ZooError(f"unknown label '{name}'{suggest(name, self._names, nearest=3)}")
         return [known[name] for name in labels] * (count // len(labels))
 
     def _begin(self, prompt: Any) -> Tensor:

@@ -238,6 +238,33 @@ def test_hidden_pixels_are_drawn_and_others_kept(zoo: Zoo, inpainter: Path, pict
     assert zoo(*words, "repetition_penalty=2", "out=no").err.endswith("leave out repetition_penalty\n")
 
 
+def test_a_label_that_the_model_does_not_know(zoo: Zoo, digits: Path, inpainter: Path) -> None:
+    refused = zoo("generate", digits, "label=cat", "out=no")
+    assert (refused.code, refused.out, len(refused.err.splitlines())) == (2, "", 1)
+    assert refused.err.endswith("(unknown=ok asks for no label)\n")
+    assert not Path("no").exists()
+    done = zoo("generate", digits, "label=cat", "unknown=ok", "count=2", "out=cat", "--json")
+    assert done.code == 0
+    assert "was not told of the label 'cat'" in done.err
+    plain = zoo("generate", digits, "count=2", "out=plain", "--json")
+    ids = [[sample["ids"] for sample in one.document["samples"]] for one in (done, plain)]
+    assert ids[0] == ids[1]
+    assert all("label" not in sample for sample in done.document["samples"])
+    again = zoo("generate", digits, "label=cat", "unknown=ok", "count=3", "out=cat", "resume=true", "--json")
+    assert [sample["ids"] for sample in again.document["samples"]][:2] == ids[0]
+    known = zoo("generate", digits, "label=7", "unknown=ok", "out=known", "--json")
+    assert known.document["samples"][0]["prompt"] == "7"
+    assert known.err == ""
+    guided = zoo("generate", digits, "label=cat", "unknown=ok", "guidance=2", "out=guided")
+    assert (guided.code, Path("guided").exists()) == (2, False)
+    none = zoo("generate", inpainter, "label=cat", "out=none")
+    assert (none.code, none.err) == (
+        2, "zoo: error: label: this model was told of no labels, got 'cat' (unknown=ok asks for no label)\n"
+    )  # fmt: skip
+    assert zoo("generate", inpainter, "label=cat", "unknown=ok", "out=none").code == 0
+    assert "'maybe'" in zoo("generate", digits, "label=1", "unknown=maybe").err
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

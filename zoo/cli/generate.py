@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,12 +13,12 @@ from zoo.cli.asked import Asked, read_asked
 from zoo.cli.files import read_samples, write_json
 from zoo.cli.music import FOLDER as MUSIC_FOLDER
 from zoo.cli.music import draw_music
-from zoo.cli.pictures import FOLDER, draw_pictures
+from zoo.cli.pictures import EVERY, FOLDER, draw_pictures
 from zoo.cli.terminal import bar, cells, cut, dim, one_line, put, say, width
 from zoo.cli.training import use_threads
 from zoo.cli.verb import Call, Verb, key, one_target, read_keys, read_text
 from zoo.cli.writing import write
-from zoo.errors import ZooError
+from zoo.errors import ZooError, suggest
 from zoo.weights.hub import locate
 
 if TYPE_CHECKING:
@@ -54,6 +55,9 @@ class Keys:
     seconds: float | None = key(None, "of music: length of the new sound, instead of max_new_tokens")
     label: str | None = key(
         None, "class of the picture or music, for models that were told it; all: each of them", literal=True
+    )
+    unknown: Literal["error", "ok"] = key(
+        "error", "a label that the model was not told of is an error, or (ok) no label is asked for"
     )
     guidance: float = key(1.0, "above 1: samples more typical of their label, and less varied (try 2); 1 is off")
     count: int = key(1, "samples; the second has the seed of the first plus 1, and so on")
@@ -105,6 +109,7 @@ def run(call: Call) -> dict[str, Any]:
 
     model = load(path, device=keys.device, dtype=keys.dtype)
     asked.refuse(model.modality)
+    asked = _known(asked, model, keys)
     if model.modality in DRAWN:
         return _draw(model, target, prompt, asked, keys, quiet=call.json)
     if keys.resume and file is None:
@@ -135,6 +140,24 @@ def run(call: Call) -> dict[str, Any]:
             _heading(sample["index"], keys)
             write([str(sample["text"])], begins)
     return document
+
+
+def _known(asked: Asked, model: Model, keys: Keys) -> Asked:
+    """Return what is asked, without a label that the model was not told of, if that is to be so.
+
+    Raises:
+        ZooError: such a label, and nobody has said that it does not matter.
+    """
+    classes: tuple[str, ...] = getattr(model.network.config, "classes", ())
+    if asked.label is None or asked.label in classes or (asked.label == EVERY and classes):
+        return asked
+    if keys.unknown == "error":
+        known = f"unknown label '{asked.label}'{suggest(asked.label, classes, nearest=3)}" if classes else (
+            f"label: this model was told of no labels, got '{asked.label}'"
+        )  # fmt: skip
+        raise ZooError(f"{known} (unknown=ok asks for no label)")
+    say(f"the model was not told of the label '{asked.label}': no label is asked for")
+    return dataclasses.replace(asked, label=None)
 
 
 def _draw(model: Model, target: str, prompt: str | None, asked: Asked, keys: Keys, *, quiet: bool) -> dict[str, Any]:
