@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+import soundfile
 from PIL import Image
 
 from tests.cli.conftest import Zoo
+from tests.tokenizers.test_neural import network
 from zoo.cli.compare import show
 
 WORDS = ("compare", "text/file", "size=tiny", "train.steps=3", "train.evaluate_every=0", "threads=1")
@@ -81,3 +84,29 @@ def test_the_table_of_pictures_puts_what_is_not_comparable_last() -> None:
     assert [line.split()[0] for line in lines[2:4]] == ["coarse", "palette"]
     assert lines[3].split()[3] == "-"
     assert "at an equal rmse" in lines[5]
+
+
+def test_music_in_bits_per_second(zoo: Zoo) -> None:
+    network("dac").save_pretrained("codec")
+    words = (
+        "compare",
+        "music/wave",
+        "size=tiny",
+        "train.steps=2",
+        "threads=1",
+        "data.seconds=1",
+        "tokenizer=mu_law,dac",
+    )
+    done = zoo(*words, "tokenizer.path=codec", "tokenizer.books=2", "out=runs", "--json")
+    assert done.code == 0, done.err
+    raw, codec = done.document["rows"]
+    assert (raw["vocabulary"], codec["vocabulary"]) == (256, 64)
+    for row, per_second in ((raw, 8_000), (codec, 2_000)):
+        assert row["metrics"]["bits_per_second"] == pytest.approx(
+            row["metrics"]["bits_per_token"] * per_second, rel=1e-6
+        )
+        samples, rate = soundfile.read(row["sample"])
+        assert (len(samples), rate) == (16_000, 8_000)
+    table = show(done.document["rows"]).splitlines()
+    assert "bits/second" in table[0]
+    assert "listen to the samples" in "".join(table)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from zoo.cli.terminal import bold, count, dim, put, say, table
 from zoo.cli.training import checked_recipe, downloading, read_log, train, use_threads
@@ -147,8 +147,22 @@ def _recipes(name: str, keys: Keys, overrides: Mapping[str, str]) -> dict[str, R
         raise ZooError(f"name at least two tokenizers: tokenizer=byte,bpe (there are {', '.join(tokenizers())})")
     also = list(Keys.__dataclass_fields__)
     return {
-        choice: checked_recipe(name, {**overrides, "tokenizer": choice}, size=keys.size, also=also) for choice in chosen
+        choice: checked_recipe(
+            name, {**_own(overrides, choice, chosen), "tokenizer": choice}, size=keys.size, also=also
+        )
+        for choice in chosen
     }
+
+
+def _own(overrides: Mapping[str, str], choice: str, chosen: Sequence[str]) -> dict[str, str]:
+    """Return the settings for one tokenizer: ``tokenizer.path=...`` is for those that have a path."""
+    from zoo.settings import fields_of, tag
+    from zoo.tokenizers.registry import TokenizerSettings
+
+    fields = {tag(kind): fields_of(kind).keys() for kind in get_args(TokenizerSettings) if tag(kind) in chosen}
+    others = {f"tokenizer.{name}" for own in fields.values() for name in own}
+    others -= {f"tokenizer.{name}" for name in fields.get(choice, ())}
+    return {key: text for key, text in overrides.items() if key not in others}
 
 
 def _prepare(recipe: Recipe, keys: Keys, out: Path, command: str) -> Prepared:
