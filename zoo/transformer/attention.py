@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from einops import rearrange
 from torch import Tensor, nn
@@ -10,9 +12,10 @@ from zoo.errors import ZooError
 from zoo.network import Conditioning
 from zoo.transformer.cache import LayerCache, MemoryCache
 from zoo.transformer.linear import Linear
+from zoo.transformer.one_query import attend
 from zoo.transformer.patterns import Pattern, attention
 from zoo.transformer.position import Rotation
-from zoo.transformer.route import Call
+from zoo.transformer.route import Call, Layer, Step
 
 
 class SelfAttention(nn.Module):
@@ -61,6 +64,26 @@ class SelfAttention(nn.Module):
         result = call.route.attend(self.pattern, cache, query, key, value, dropout)
         projected: Tensor = self.dropout(self.output(rearrange(result, "b h t d -> b t (h d)")))
         return projected
+
+    def planned(self, cache: LayerCache | MemoryCache, rows: int) -> Layer:
+        """Return what ``forward`` does in a step of ``rows`` rows on a CPU, as a function alone."""
+        assert isinstance(cache, LayerCache)
+        project, output, rotation = self.input.planned(rows), self.output.planned(rows), self.rotation
+        heads = (self.heads, self.key_value_heads, self.key_value_heads)
+        shape, pattern = (rows, sum(heads), self.head_width), self.pattern
+
+        def forward(x: Tensor, call: Call) -> Tensor:
+            query, key, value = project(x).reshape(shape).split_with_sizes(heads, dim=1)
+            if rotation is not None and call.angles is not None:
+                query = rotation(query[:, :, None], call.angles)[:, :, 0]
+                key = rotation(key[:, :, None], call.angles)[:, :, 0]
+            assert isinstance(call.route, Step)
+            seen = call.route.seen(pattern, cache.keys.shape)
+            if seen.slot is not None:
+                cache.keys[:, :, seen.slot], cache.values[:, :, seen.slot] = key, value
+            return output(attend(query, cache.keys, cache.values, seen))
+
+        return forward
 
     def new_cache(self, batch: int, capacity: int) -> LayerCache:
         """Allocate zeros for ``capacity`` positions of ``batch`` rows.
@@ -118,6 +141,10 @@ class CrossAttention(nn.Module):
             return keys, values, None
         at = torch.arange(keys.shape[2], device=keys.device)
         return keys, values, (at < conditioning.memory_lengths.to(keys.device)[:, None])[:, None, None]
+
+    def planned(self, cache: LayerCache | MemoryCache, rows: int) -> Layer:
+        """Return what ``forward`` does in a step of ``rows`` rows, as a function alone."""
+        return lambda x, call: cast(Tensor, self(x[:, None], call, cache)[:, 0])
 
     def new_cache(self, batch: int, capacity: int) -> MemoryCache:
         """Return an empty cache; it is filled from the memory at the first call."""

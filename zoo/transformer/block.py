@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -10,10 +11,10 @@ from zoo.transformer.attention import Attention
 from zoo.transformer.cache import LayerCache, MemoryCache
 from zoo.transformer.feedforward import FeedForward
 from zoo.transformer.norm import Norm
-from zoo.transformer.route import Call
+from zoo.transformer.route import Call, Layer
 
 
-class Block(nn.Module):
+class Block(nn.Module, ABC):
     """What both orders share: the four parts."""
 
     def __init__(self, width: int, norm: Norm, attention: Attention, feedforward: FeedForward) -> None:
@@ -26,6 +27,10 @@ class Block(nn.Module):
     def normalised(self, x: Tensor) -> Tensor:
         """Return what the attention reads of the residual stream, (batch, time, width) -> (batch, time, width)."""
         return x
+
+    @abstractmethod
+    def planned(self, cache: LayerCache | MemoryCache, rows: int) -> Layer:
+        """Return what ``forward`` does in a step of ``rows`` rows on a CPU, as a function alone."""
 
 
 class PreNormBlock(Block):
@@ -40,6 +45,17 @@ class PreNormBlock(Block):
         result: Tensor = x + self.feedforward(self.feedforward_norm(x))
         return result
 
+    def planned(self, cache: LayerCache | MemoryCache, rows: int) -> Layer:
+        """Return ``forward`` in a step, as a function alone."""
+        attend, feed = self.attention.planned(cache, rows), self.feedforward.planned(rows)
+        before, between = self.attention_norm.planned(), self.feedforward_norm.planned()
+
+        def forward(x: Tensor, call: Call) -> Tensor:
+            x = x + attend(before(x), call)
+            return x + feed(between(x))
+
+        return forward
+
 
 class PostNormBlock(Block):
     def forward(self, x: Tensor, call: Call, cache: LayerCache | MemoryCache | None) -> Tensor:
@@ -47,6 +63,17 @@ class PostNormBlock(Block):
         x = self.attention_norm(x + self.attention(x, call, cache))
         result: Tensor = self.feedforward_norm(x + self.feedforward(x))
         return result
+
+    def planned(self, cache: LayerCache | MemoryCache, rows: int) -> Layer:
+        """Return ``forward`` in a step, as a function alone."""
+        attend, feed = self.attention.planned(cache, rows), self.feedforward.planned(rows)
+        between, after = self.attention_norm.planned(), self.feedforward_norm.planned()
+
+        def forward(x: Tensor, call: Call) -> Tensor:
+            x = between(x + attend(x, call))
+            return after(x + feed(x))
+
+        return forward
 
 
 @dataclass(frozen=True, kw_only=True)

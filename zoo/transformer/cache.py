@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from einops import rearrange
@@ -11,6 +12,9 @@ from torch import Tensor
 
 from zoo.network import Cache
 from zoo.transformer.patterns import Pattern
+
+if TYPE_CHECKING:
+    from zoo.transformer.drawing import Plan
 
 
 @dataclass(kw_only=True)
@@ -71,11 +75,19 @@ class MemoryCache:
 
 @dataclass(kw_only=True)
 class TransformerCache:
-    """What a transformer remembers: a cache per layer, and the ids each row has seen (int64 (batch,), on the CPU)."""
+    """What a transformer remembers.
+
+    Attributes:
+        layers: a cache per layer.
+        lengths: ids that each row has seen, int64 (batch,), on the CPU.
+        capacity: ids that a row can see.
+        plan: how steps with this cache are taken on a CPU, once there was one.
+    """
 
     layers: list[LayerCache | MemoryCache]
     lengths: Tensor
     capacity: int
+    plan: Plan | None = None
 
     def select(self, rows: Tensor) -> TransformerCache:
         """Return a cache with copies of ``rows`` (int64, repeats allowed), in that order."""

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from zoo.errors import ZooError
-from zoo.transformer.linear import Linear
+from zoo.transformer.linear import Linear, Rows
 
 ActivationName = Literal["gelu", "gelu_tanh", "quick_gelu", "relu", "silu"]
 
@@ -88,6 +88,10 @@ class FeedForward(nn.Module):
     input: Linear
     output: Linear
 
+    def planned(self, rows: int) -> Rows:
+        """Return what ``forward`` does to ``rows`` rows from which nothing is learned, as a function alone."""
+        raise AssertionError("every kind has its own")
+
 
 class PlainFeedForward(FeedForward):
     def __init__(
@@ -105,6 +109,11 @@ class PlainFeedForward(FeedForward):
         result: Tensor = self.dropout(self.output(hidden))
         return result
 
+    def planned(self, rows: int) -> Rows:
+        """Return ``forward`` for (rows, width) as a function alone."""
+        first, activate, second = self.input.planned(rows), self.activate, self.output.planned(rows)
+        return lambda x: second(activate(first(x)))
+
 
 class GatedFeedForward(FeedForward):
     def __init__(
@@ -121,6 +130,16 @@ class GatedFeedForward(FeedForward):
         gate, value = self.input(x).chunk(2, dim=-1)
         result: Tensor = self.dropout(self.output(self.activate(gate) * value))
         return result
+
+    def planned(self, rows: int) -> Rows:
+        """Return ``forward`` for (rows, width) as a function alone."""
+        first, activate, second = self.input.planned(rows), self.activate, self.output.planned(rows)
+
+        def forward(x: Tensor) -> Tensor:
+            gate, value = first(x).chunk(2, dim=1)
+            return second(activate(gate) * value)
+
+        return forward
 
 
 def _check_ratio(ratio: float) -> None:

@@ -16,12 +16,13 @@ from zoo.transformer.attention import Attention, CrossAttention, SelfAttention
 from zoo.transformer.block import Block
 from zoo.transformer.cache import TransformerCache
 from zoo.transformer.config import TransformerConfig
+from zoo.transformer.drawing import Plan, plannable
 from zoo.transformer.embedding import Embedding
 from zoo.transformer.heads import Classification, Pooler
 from zoo.transformer.initial import Role
 from zoo.transformer.linear import Linear, Packed, linear, pack
 from zoo.transformer.patterns import Cross
-from zoo.transformer.route import Call, choose
+from zoo.transformer.route import Call, Step, choose
 
 
 class Transformer(nn.Module):
@@ -170,14 +171,23 @@ class Transformer(nn.Module):
         angles = None if self.rotation is None else self.rotation.angles(route.positions)
         call = Call(route=route, angles=angles, conditioning=conditioning)
         x = self.embedding(ids, route.positions, conditioning)
-        for layer, block in enumerate(self.layers()):
-            yield x
-            x = block(x, call, None if cache is None else cache.layers[layer])
+        if cache is not None and isinstance(route, Step) and plannable(x) and not self.training:
+            x = self._plan(cache).step(x[:, 0], call)[:, None]
+        else:
+            for layer, block in enumerate(self.layers()):
+                yield x
+                x = block(x, call, None if cache is None else cache.layers[layer])
         route.finish()
         x = self.final_norm(x)
         if self.config.condition_at_output and conditioning is not None and conditioning.added is not None:
             x = x + conditioning.added
         yield x
+
+    def _plan(self, cache: TransformerCache) -> Plan:
+        """Return how steps with this cache are taken."""
+        if cache.plan is None or not cache.plan.holds():
+            cache.plan = Plan(self.layers(), cache.layers, len(cache.lengths))
+        return cache.plan
 
     def new_cache(self, batch: int, capacity: int | None = None) -> TransformerCache:
         """Allocate a cache for ``batch`` rows of at most ``capacity`` ids (default and limit: the context).

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import nn
 
 from zoo.errors import ZooError
+from zoo.transformer.linear import Rows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,9 +21,9 @@ class LayerNorm:
     def __post_init__(self) -> None:
         _check_eps(self.eps)
 
-    def build(self, width: int) -> nn.Module:
+    def build(self, width: int) -> PlannedLayerNorm:
         """Return the module for (..., width)."""
-        return nn.LayerNorm(width, eps=self.eps, bias=self.bias)
+        return PlannedLayerNorm(width, eps=self.eps, bias=self.bias)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,9 +35,31 @@ class RMSNorm:
     def __post_init__(self) -> None:
         _check_eps(self.eps)
 
-    def build(self, width: int) -> nn.Module:
+    def build(self, width: int) -> PlannedRMSNorm:
         """Return the module for (..., width)."""
-        return nn.RMSNorm(width, eps=self.eps)
+        return PlannedRMSNorm(width, eps=self.eps)
+
+
+class PlannedLayerNorm(nn.LayerNorm):
+    """``nn.LayerNorm``, which also is a function alone."""
+
+    def planned(self) -> Rows:
+        """Return what ``forward`` does as a function of (rows, width)."""
+        shape, weight, bias, eps = self.normalized_shape, self.weight, self.bias, self.eps
+        return lambda x: torch.layer_norm(x, shape, weight, bias, eps)
+
+
+class PlannedRMSNorm(nn.RMSNorm):
+    """``nn.RMSNorm``, which also is a function alone.
+
+    torch makes it of eight small operations, but LayerNorm of one; of x and -x together, whose mean is 0 and whose
+    variance is the mean square of x, that is the same.
+    """
+
+    def planned(self) -> Rows:
+        """Return what ``forward`` does as a function of (rows, width), for few rows."""
+        width, weight, eps = len(self.weight), self.weight, self.eps or 0.0
+        return lambda x: torch.layer_norm(torch.cat((x, -x), dim=1), (2 * width,), eps=eps)[:, :width] * weight
 
 
 Norm = LayerNorm | RMSNorm

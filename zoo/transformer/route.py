@@ -6,6 +6,7 @@ A route is chosen once a call; layers ask it for attention and never look at the
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor
 from zoo.errors import ZooError
 from zoo.network import Conditioning
 from zoo.transformer.cache import LayerCache, TransformerCache
+from zoo.transformer.one_query import Seen
 from zoo.transformer.patterns import Pattern, attention
 from zoo.transformer.position import Angles
 
@@ -51,6 +53,10 @@ class Call:
     route: Route
     angles: Angles | None
     conditioning: Conditioning | None
+
+
+Layer = Callable[[Tensor, Call], Tensor]
+"""What a layer does in a ``Step``, (rows, width) -> (rows, width), as a function alone."""
 
 
 class Whole(Route):
@@ -94,6 +100,13 @@ class Step(Route):
         self.cache = cache
         self.position = int(cache.lengths[0])
         self.positions = torch.full((1,), self.position, device=ids.device)
+        self._seen: dict[tuple[Pattern, torch.Size], Seen] = {}
+
+    def seen(self, pattern: Pattern, shape: torch.Size) -> Seen:
+        """Return what layers with this pattern and caches of ``shape`` need to know, worked out once for all."""
+        if (pattern, shape) not in self._seen:
+            self._seen[pattern, shape] = Seen.of(pattern, self.position, shape)
+        return self._seen[pattern, shape]
 
     def attend(
         self, pattern: Pattern, cache: LayerCache | None, query: Tensor, key: Tensor, value: Tensor, dropout: float
