@@ -78,6 +78,13 @@ def test_any_sound_is_brought_to_its_rate() -> None:
     assert 20 * np.log10(np.std(decoded - expected) / np.std(expected)) < -35  # the noise of 256 levels
 
 
+def test_blocks_give_the_ids_of_the_whole() -> None:
+    samples = np.random.default_rng(0).uniform(-1, 1, 1000).astype(np.float32)
+    parts = list(TOKENIZER.encode_blocks(iter(np.split(samples, [10, 10, 700]))))
+    assert len(parts) == 4
+    assert torch.equal(torch.cat(parts), TOKENIZER.encode(Audio(samples, 8_000)))
+
+
 def test_saved_and_loaded(tmp_path: Path) -> None:
     tokenizer = MuLawTokenizer(levels=64, rate=11_025)
     tokenizer.save(tmp_path / "t")

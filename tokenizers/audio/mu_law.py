@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import ClassVar, Self
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -14,6 +16,7 @@ from zoo.errors import ZooError
 from zoo.tokenizers import folder as folders
 from zoo.tokenizers.audio.base import AudioTokenizer
 from zoo.tokenizers.audio.settings import check_levels
+from zoo.tokenizers.audio.waveform import Samples
 from zoo.tokenizers.base import TokenSpec
 
 FILE = "mu_law.json"
@@ -67,6 +70,11 @@ class MuLawTokenizer(AudioTokenizer):
         values = samples.double().clamp(-1, 1)
         companded = values.sign() * torch.log1p((self.levels - 1) * values.abs()) / math.log(self.levels)
         return ((companded + 1) * ((self.levels - 1) / 2) + 0.5).floor().long()
+
+    def encode_blocks(self, blocks: Iterable[Samples]) -> Iterator[Tensor]:
+        """Yield the ids of a sound that comes in blocks: each sample has its own."""
+        for block in blocks:
+            yield self.encode_samples(torch.from_numpy(np.ascontiguousarray(block)))
 
     def decode_samples(self, ids: Tensor) -> Tensor:
         """Return the samples (time,) that ids (time,) stand for."""
