@@ -71,7 +71,7 @@ def measure(sizes: Sizes, runs: int) -> list[Row]:
     return rows
 
 
-def step_seconds(config: TransformerConfig, batch: int, runs: int) -> float:
+def step_seconds(config: TransformerConfig, batch: int, runs: int, dtype: torch.dtype = torch.float32) -> float:
     """Return the least seconds that the matrix products of one update take: forward, and twice that backward.
 
     Norms, activations, softmax, the loss, the optimiser and everything in Python come on top.
@@ -79,23 +79,25 @@ def step_seconds(config: TransformerConfig, batch: int, runs: int) -> float:
     tokens, width = batch * config.context, config.width
     layer = [(width, 3 * width), (width, width), (width, 4 * width), (4 * width, width)]
     products = layer * config.depth + [(width, config.vocabulary)]
-    fastest = {shape: _fastest(torch.ones(tokens, shape[0]), torch.ones(*shape), runs) for shape in set(products)}
-    queries = torch.ones(batch * config.heads, config.context, width // config.heads)
+    rows = torch.ones(tokens, 4 * width, dtype=dtype)
+    fastest = {shape: _fastest(rows[:, : shape[0]].contiguous(), rows.new_ones(shape), runs) for shape in set(products)}
+    queries = rows.new_ones(batch * config.heads, config.context, width // config.heads)
     attention = 2 * _fastest(queries, queries.transpose(1, 2), runs)
     return 3 * (sum(fastest[shape] for shape in products) + config.depth * attention)
 
 
-def decoding_bytes(config: TransformerConfig, batch: int, length: float) -> float:
+def decoding_bytes(config: TransformerConfig, batch: int, length: float, dtype: torch.dtype = torch.float32) -> float:
     """Return the bytes that drawing one id for each of ``batch`` rows must read: all matrices once, each row's cache.
 
     Args:
-        config: of a dense transformer in float32.
+        config: of a dense transformer.
         batch: rows.
         length: ids in the cache, on average.
+        dtype: of matrices and caches.
     """
     weights = 12 * config.depth * config.width**2 + config.vocabulary * config.width
     cache = 2 * config.depth * config.width * length * batch
-    return 4 * (weights + cache)
+    return dtype.itemsize * (weights + cache)
 
 
 def _fastest(left: torch.Tensor, right: torch.Tensor, runs: int) -> float:

@@ -18,7 +18,7 @@ from zoo.errors import ZooError
 from zoo.transformer.config import TransformerConfig
 from zoo.transformer.model import Transformer
 
-PEERS = {"limits": 2, "training": 3, "sampling": 2, "tokenizing": 3}
+PEERS = {"limits": 2, "training": 3, "sampling": 2, "imagegpt": 4, "tokenizing": 3}
 CONFIG = TransformerConfig(vocabulary=11, context=8, width=16, depth=2, heads=2)
 
 
