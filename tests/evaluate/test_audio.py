@@ -31,7 +31,7 @@ def noise(decibel: float, original: torch.Tensor) -> torch.Tensor:
     drawn = torch.randn(original.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     wanted = original.double()
     drawn -= (drawn * wanted).sum() / wanted.square().sum() * wanted
-    return drawn * float(wanted.norm() / drawn.norm()) * 10 ** (-decibel / 20)  # type: ignore[no-any-return]
+    return drawn * float(wanted.norm() / drawn.norm()) * 10 ** (-decibel / 20)
 
 
 @pytest.mark.parametrize("decibel", [-10.0, 0.0, 20.0, 60.0])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.conftest import ROOT
 from zoo.errors import ZooError
 from zoo.tokenizers.audio.vqvae.chunked import decoder_reach, encode_blocks, encoder_reach, windows
 from zoo.tokenizers.audio.vqvae.config import VqvaeConfig
@@ -159,6 +162,26 @@ def test_tokenizers_of_levels_take_sounds_of_any_length() -> None:
         whole = codec.decode(ids[None], level)[0, :, 0]
         torch.testing.assert_close(tokenizer.decode_samples(ids), whole, atol=1e-5, rtol=1e-5)
         assert (len(tokenizer.encode_samples(samples[:0])), len(tokenizer.decode_samples(ids[:0]))) == (0, 0)
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_sound() -> None:
+    """An hour takes what a minute takes: measured in processes of their own, whose peaks are theirs alone."""
+    code = (
+        "import resource, sys, torch; from tests.tokenizers.test_vqvae_chunked import codec_of, encode_blocks, small\n"
+        "codec = codec_of(small(rate=4000)); towers = [codec.tower(level) for level in range(2)]\n"
+        "blocks = (torch.rand(4000) - 0.5 for second in range(int(sys.argv[1])))\n"
+        "print(sum(len(fine) for fine, coarse in encode_blocks(towers, blocks)))\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    )
+    peaks = []
+    for seconds in (60, 3600):
+        command = [sys.executable, "-c", code, str(seconds)]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+        count, peak = map(int, done.stdout.split())
+        assert count == seconds * 1000
+        peaks.append(peak / 1024)
+    assert peaks[1] - peaks[0] < 32  # MiB; the samples of the hour alone would take 55
 
 
 @given(
