@@ -67,6 +67,14 @@ def test_models_of_codes_state_what_they_are_comparable_in(model: Path) -> None:
     assert metrics["nats_per_image"] == pytest.approx(16 * metrics["loss"])
 
 
+def test_people_are_told_what_compares(zoo: Zoo, codec: Path) -> None:
+    words = ("tokenizer=image_vqvae", f"tokenizer.path={codec}", *FEW)
+    said = zoo("train", "image/digits", *words, "out=told").err
+    assert "4 steps of 8 x 16 tokens" in said
+    assert "  bits per dimension  not defined\n" in said
+    assert "no published ones compare with this model" in said
+
+
 def test_pictures_are_drawn_and_completed(zoo: Zoo, model: Path) -> None:
     drawn = zoo("generate", model, "label=all", "count=2", "out=drawn", "--json")
     assert drawn.code == 0, drawn.err

@@ -138,6 +138,19 @@ def test_units_of_a_palette(pictures: Path) -> None:
     assert metrics["quantization_rmse"] > 0
 
 
+def test_what_can_be_compared_is_said(pictures: Path) -> None:
+    plain, path = Images(path=str(pictures)), str(pictures)
+    (exact,) = encoded(plain).notes()
+    assert exact == "bits per dimension compare with published ones on the same pictures, size and held-out part"
+    (fewer,) = encoded(plain, levels=16).notes()
+    assert fewer.startswith("4 of the bits per dimension pay for gray levels that the tokenizer merges: an upper bound")
+    corpus = plain.open()
+    (palette,) = corpus.encode(tokenizer(type="gray_levels", levels=10, size=4), 16).notes()
+    assert palette.startswith("bits per dimension are not defined for these ids, so no published ones compare")
+    (hidden,) = encoded(Images(path=path, hide=0.5)).notes()
+    assert "the loss is of hidden pixels" in hidden
+
+
 def test_digits_are_scikits() -> None:
     corpus = Digits(conditional=True).open()
     assert len(corpus.records) == 1797

@@ -128,6 +128,7 @@ def _goodbye(prepared: Prepared | PreparedCodec, result: TrainResult) -> str:
             "",
             f"trained {result.step:,} steps in {result.seconds:,.0f} s; on the held-out part:",
             columns(metric_words(result.metrics)),
+            *(dim(note) for note in prepared.data.notes()),
             "",
             _next(run.recipe, target),
             dim(f"Details: {run.out / 'card.yaml'}, {run.out / 'metrics.jsonl'}"),

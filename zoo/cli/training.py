@@ -122,7 +122,7 @@ def _of_network(prepared: Prepared) -> list[tuple[str, str]]:
     return [
         ("tokenizer", f"{spec.type}, {spec.vocabulary_size:,} ids"),
         ("model", f"{count(prepared.parameters)} parameters, {network.context} tokens of context"),
-        ("training", f"{train.steps:,} steps of {rows} x {network.context} tokens"),
+        ("training", f"{train.steps:,} steps of {rows} x {spec.ids_per_sample or network.context} tokens"),
     ]
 
 
@@ -147,4 +147,6 @@ def metric_words(metrics: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _number(value: object) -> str:
+    if value is None:
+        return "not defined"
     return f"{value:.4g}" if isinstance(value, float) else str(value).lower() if isinstance(value, bool) else f"{value}"

@@ -104,6 +104,10 @@ class TokenData(ABC):
             tokens: number of predicted ids it was summed over.
         """
 
+    def notes(self) -> tuple[str, ...]:
+        """Return what people should know before they compare the metrics with anything, a line each."""
+        return ()
+
     def problems(self) -> tuple[Problems, ...]:
         """Return prompts with right answers where the task has them."""
         return ()
@@ -170,6 +174,10 @@ class SampleData(ABC):
     @abstractmethod
     def held_out(self, size: int) -> Iterator[SampleBatch]:
         """Yield the held-out part, ``size`` rows at a time."""
+
+    def notes(self) -> tuple[str, ...]:
+        """Return what people should know before they compare the metrics with anything, a line each."""
+        return ()
 
 
 class Corpus(ABC):

@@ -57,6 +57,12 @@ class CodecPictures(SampleData):
             pixels[turned] = pixels[turned, :, ::-1]
         return _batch(pixels, self._numbers[0][rows])
 
+    def notes(self) -> tuple[str, ...]:
+        """Return what the metrics are of."""
+        return (
+            "quantization rmse is of gray levels 0 to 255; the loss compares with runs of the same objective alone",
+        )
+
     def held_out(self, size: int) -> Iterator[SampleBatch]:
         """Yield every held-out picture once, ``size`` at a time."""
         for first in range(0, len(self._held_out), size):

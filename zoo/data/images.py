@@ -245,6 +245,21 @@ class NextPixel(ImageData):
             "quantization_rmse": self._rmse,
         }
 
+    def notes(self) -> tuple[str, ...]:
+        """Return whether bits per dimension are there, and what they can be compared with."""
+        left = self._tokenizer.residual_bits
+        if left is None:
+            return (
+                "bits per dimension are not defined for these ids, so no published ones compare with this model; its "
+                "bits per pixel compare at an equal quantization rmse only",
+            )
+        if left == 0:
+            return ("bits per dimension compare with published ones on the same pictures, size and held-out part",)
+        return (
+            f"{left:g} of the bits per dimension pay for gray levels that the tokenizer merges: an upper bound, to be "
+            "compared with published ones on the same pictures, size and held-out part",
+        )
+
     def check(self, network: Network) -> None:
         """Refuse a network that would see what it is to predict."""
         super().check(network)
@@ -275,6 +290,10 @@ class HiddenPixels(ImageData):
     def metrics(self, nats: float, tokens: int) -> dict[str, Any]:
         """Return what the tokenizer loses: the loss is of hidden pixels alone and says nothing of a whole picture."""
         return {"quantization_rmse": self._rmse}
+
+    def notes(self) -> tuple[str, ...]:
+        """Return what the loss is of."""
+        return ("the loss is of hidden pixels, all others known: not to be compared with that of next pixels",)
 
     def check(self, network: Network) -> None:
         """Refuse a network that sees one side only."""
