@@ -21,8 +21,8 @@ from zoo.errors import ZooError
 from zoo.tokenizers.audio.vqvae.config import VqvaeConfig
 
 Block = Tensor | NDArray[np.float32]
-SECONDS = 6.0
-"""Of a chunk: shorter ones spend their time on what overlaps, longer ones leave the processor's caches."""
+SECONDS, OVERLAPS = 4.0, 10
+"""A chunk is at least so long, and so many times as long as what lies around it on one side: a sixth is done twice."""
 
 
 def encoder_reach(config: VqvaeConfig, level: int) -> int:
@@ -131,28 +131,28 @@ class Tower:
             decode=decode,
         )
 
-    def encode_blocks(self, blocks: Iterable[Block], *, seconds: float = SECONDS) -> Iterator[Tensor]:
+    def encode_blocks(self, blocks: Iterable[Block], *, seconds: float | None = None) -> Iterator[Tensor]:
         """Yield this level's ids of a sound of any length, a stretch at a time; see ``encode_blocks``."""
         return (ids for (ids,) in encode_blocks([self], blocks, seconds=seconds))
 
-    def decode_blocks(self, blocks: Iterable[Tensor], *, seconds: float = SECONDS) -> Iterator[Tensor]:
+    def decode_blocks(self, blocks: Iterable[Tensor], *, seconds: float | None = None) -> Iterator[Tensor]:
         """Yield the sound of ids, a stretch at a time; joined, the stretches are what ``decode`` gives for all.
 
         Args:
             blocks: ids (time,) int64, in blocks of any length.
-            seconds: of sound that are decoded at a time.
+            seconds: of sound that are decoded at a time; None: some, at which little is done twice.
 
         Yields:
             float32 (time,) on the processor, not clipped.
         """
-        core = max(1, _samples(seconds, self.rate) // self.hop)
+        core = max(1, _samples(seconds, self.rate, self.decoder_reach * self.hop) // self.hop)
         for window in windows(blocks, core=core, margin=self.decoder_reach):
             begin, end = window.before * self.hop, (window.before + window.core) * self.hop
             yield self.decode(window.values)[begin:end].cpu()
 
 
 def encode_blocks(
-    towers: Sequence[Tower], blocks: Iterable[Block], *, seconds: float = SECONDS
+    towers: Sequence[Tower], blocks: Iterable[Block], *, seconds: float | None = None
 ) -> Iterator[tuple[Tensor, ...]]:
     """Yield the ids of a sound of any length at several levels, a stretch at a time; joined, they are those of a piece.
 
@@ -161,7 +161,7 @@ def encode_blocks(
     Args:
         towers: of the levels, of one codec.
         blocks: the sound's samples (time,) float32 at the codec's rate, in blocks of any length.
-        seconds: of sound that are encoded at a time, without what overlaps.
+        seconds: of sound that are encoded at a time, without what overlaps; None: some, at which little is done twice.
 
     Yields:
         int64 (time,) on the processor for each level, all of the same stretch.
@@ -171,7 +171,7 @@ def encode_blocks(
     """
     hop = max(tower.hop for tower in towers)
     margins = [_up(tower.encoder_reach, tower.hop) for tower in towers]
-    core = _up(_samples(seconds, towers[0].rate), hop)
+    core = _up(_samples(seconds, towers[0].rate, max(margins)), hop)
     pieces = (torch.as_tensor(block, dtype=torch.float32) for block in blocks)
     for window in windows(pieces, core=core, margin=max(margins), multiple=hop):
         found = []
@@ -182,7 +182,10 @@ def encode_blocks(
         yield tuple(found)
 
 
-def _samples(seconds: float, rate: int) -> int:
+def _samples(seconds: float | None, rate: int, margin: int) -> int:
+    """Return the length of a chunk, in samples, without the ``margin`` on each side."""
+    if seconds is None:
+        return max(round(SECONDS * rate), OVERLAPS * margin)
     if not 0 < seconds < float("inf"):
         raise ZooError(f"seconds of a chunk must be positive and finite, got {seconds}")
     return max(1, round(seconds * rate))
