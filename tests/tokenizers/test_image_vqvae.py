@@ -263,6 +263,16 @@ def test_training_brings_pictures_nearer(drawn: Pixels) -> None:
     assert torch.isfinite(flat.codec.codebook(0).vectors).all()
 
 
+@pytest.mark.parametrize(
+    ("size", "hop", "codes", "share"),
+    [(8, 2, 256, 4), (8, 4, 256, 4), (32, 4, 64, 4), (64, 2, 64, 16), (8, 4, 65_000, 4096 / 65_000)],
+)
+def test_codes_are_restarted_at_a_share_of_what_they_can_get(size: int, hop: int, codes: int, share: float) -> None:
+    config = ImageVqvaeConfig(size=size, channels=1, hop=hop, codes=codes, code_width=2, width=2, depth=0)
+    book = train(config, noise(2, size, size, 1), steps=1, seed=0).codebook(0)
+    assert book.threshold == pytest.approx(share / 8)  # vectors an update and code, over 8
+
+
 def test_pictures_to_learn_from_are_thinned_evenly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("zoo.tokenizers.image.vqvae.fit.KEPT", 64 * 4)
     numbered = (np.full((2, 2, 1), number, np.uint8) for number in chain(range(200), range(100)))

@@ -196,5 +196,4 @@ class ImageVqvae:
             code_width=self.code_width,
             width=self.width,
             depth=self.depth,
-            threshold=0.5,
         )

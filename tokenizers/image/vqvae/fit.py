@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -18,8 +19,8 @@ from zoo.tokenizers.image.vqvae.network import ImageVqvae, to_samples
 
 KEPT = 1 << 24
 """Pixels that are kept to learn from, at least; at most twice as many."""
-SEEN = 1 << 12
-"""Pixels of an update, in whole pictures."""
+SHARE, MOST = 4, 1 << 16
+"""Vectors of an update for each code, in whole pictures, and most pixels of an update."""
 RATE, WARMUP = 4e-3, 20
 COMMITMENT = 0.25
 """Weight of what keeps the encoder near its codes (van den Oord et al. 2017, section 3.2)."""
@@ -55,13 +56,15 @@ def train(config: ImageVqvaeConfig, pixels: Pixels, *, steps: int, seed: int) ->
     """Return a codec trained on ``pixels``, (count, rows, columns, channels), on the CPU.
 
     One thread does it all, so that the same machine makes the same codec again, whatever the number of its threads;
-    torch's generator is left as it was.
+    torch's generator is left as it was. Of ``config.threshold`` nothing is left: it is a share of what a code can get.
     """
+    cells = config.shape[0] * config.shape[1]
+    size = max(1, min(-(-SHARE * config.codes // cells), MOST // (config.rows * config.columns)))
+    config = replace(config, threshold=size * cells / config.codes / 8)
     with _one_thread(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         codec = ImageVqvae(config).train()
         optimizer = torch.optim.Adam(codec.parameters(), lr=RATE)
-        size = max(1, SEEN // (config.rows * config.columns))
         variance = max(float(np.var(pixels[:4096])) / 127.5**2, 1e-4)
         for step in range(steps):
             rows = torch.randint(len(pixels), (size,))
