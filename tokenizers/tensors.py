@@ -61,11 +61,11 @@ def read_into(path: Path, tensors: Mapping[str, Tensor]) -> None:
 
 
 def _check(path: Path, file: safe_open, tensors: Mapping[str, Tensor]) -> None:
-    there = set(file.keys())
+    there = set(file.keys())  # type: ignore[no-untyped-call]
     for name in sorted(tensors.keys() | there):
         if name not in there or name not in tensors:
             raise ZooError(f"{path}: {'missing' if name in tensors else 'unexpected'} tensor {name!r}")
-        found, wanted = file.get_slice(name), tensors[name]
+        found, wanted = file.get_slice(name), tensors[name]  # type: ignore[no-untyped-call]
         kind = _KINDS[wanted.dtype]
         if tuple(found.get_shape()) != tuple(wanted.shape) or found.get_dtype() != kind:
             raise ZooError(

@@ -65,4 +65,5 @@ def spectral_convergence(
 
 
 def _norm(spectrum: Tensor) -> Tensor:
-    return torch.linalg.vector_norm(spectrum, dim=(1, 2))
+    norm: Tensor = torch.linalg.vector_norm(spectrum, dim=(1, 2))
+    return norm

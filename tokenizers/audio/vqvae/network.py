@@ -46,13 +46,11 @@ class Vqvae(Codec):
 
     def features(self, samples: Tensor, level: int) -> Tensor:
         """Return what ``level`` quantises: (batch, time / hop, code width)."""
-        found: Tensor = self.encoders[level](rearrange(samples, "batch time 1 -> batch 1 time"))
-        return rearrange(found, "batch width time -> batch time width")
+        return self.encoders[level](samples)  # type: ignore[no-any-return]
 
     def render(self, vectors: Tensor, level: int) -> Tensor:
         """Return sound (batch, time * hop, 1) of vectors (batch, time, code width)."""
-        found: Tensor = self.decoders[level](rearrange(vectors, "batch time width -> batch width time"))
-        return rearrange(found, "batch 1 time -> batch time 1")
+        return self.decoders[level](vectors)  # type: ignore[no-any-return]
 
     def level(self, level: int) -> VqvaeTokenizer:
         """Return one level as a tokenizer, which shares the codec's weights: train no further while it is in use.

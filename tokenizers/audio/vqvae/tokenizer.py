@@ -94,14 +94,13 @@ class VqvaeTokenizer(AudioTokenizer):
 
     @torch.no_grad()
     def _encode(self, samples: Tensor) -> Tensor:
-        features = self.encoder(rearrange(samples.to(self._device), "time -> 1 1 time"))
-        return self.codebook.nearest(rearrange(features, "1 width time -> time width"))
+        features = self.encoder(rearrange(samples.to(self._device), "time -> 1 time 1"))
+        return self.codebook.nearest(features[0])
 
     @torch.no_grad()
     def _decode(self, ids: Tensor) -> Tensor:
-        vectors = self.codebook.lookup(ids.to(self._device))
-        samples: Tensor = self.decoder(rearrange(vectors, "time width -> 1 width time"))
-        return rearrange(samples, "1 1 time -> time")
+        samples: Tensor = self.decoder(self.codebook.lookup(ids.to(self._device))[None])
+        return rearrange(samples, "1 time 1 -> time")
 
     @property
     def _device(self) -> torch.device:
