@@ -40,10 +40,11 @@ class Down(nn.Conv1d):
             return _time_first(super().forward(_time_last(inputs)))
         # seen as frames of a stride, the taps are two: a frame and the next
         step = self.stride[0]
-        padded = nn.functional.pad(inputs, (0, 0, step // 2, step // 2))
+        time = inputs.shape[1] // step
+        padded = nn.functional.pad(inputs, (0, 0, step // 2, (time + 1) * step - inputs.shape[1] - step // 2))
         frames = rearrange(padded, "batch (frame step) i -> batch frame (step i)", step=step)
         taps = rearrange(self.weight, "o i (tap step) -> tap (step i) o", step=step)
-        return _taps(frames, taps, self.bias, (0, 1), inputs.shape[1] // step)
+        return _taps(frames, taps, self.bias, (0, 1), time)
 
 
 class Up(nn.ConvTranspose1d):
