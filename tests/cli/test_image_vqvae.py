@@ -45,6 +45,15 @@ def test_a_codec_trains_and_says_how_its_codes_are_used(zoo: Zoo) -> None:
     assert {"usage", "used_now", "entropy", "dead", "restarts"} <= first.keys()
 
 
+def test_a_codec_that_stops_ends_with_the_same_bits(zoo: Zoo) -> None:
+    words = ("train", "image/vqvae", "size=tiny", "train.schedule=constant", "data.type=digits")
+    assert zoo(*words, "train.steps=8", "out=whole").code == 0
+    assert zoo(*words, "train.steps=3", "out=cut").code == 0
+    again = zoo(*words, "train.steps=8", "out=cut", "resume=true", "--json")
+    assert again.document["step"] == 8
+    assert Path("cut/model.safetensors").read_bytes() == Path("whole/model.safetensors").read_bytes()
+
+
 def test_a_codec_learns_from_any_folder(zoo: Zoo) -> None:
     Path("in").mkdir()
     for number in range(8):
