@@ -68,7 +68,7 @@ def assert_same_ids(codec: Vqvae, samples: torch.Tensor, found: list[torch.Tenso
     return odd
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(config=configs, seed=st.integers(0, 2**31), seconds=st.floats(1e-4, 0.2), data=st.data())
 def test_ids_and_samples_are_those_of_one_piece(
     config: VqvaeConfig, seed: int, seconds: float, data: st.DataObject
