@@ -11,7 +11,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from zoo.errors import ZooError
-from zoo.transformer.patterns import Banded, Block, Column, Dense, Pattern, Prefix, PreviousBlock
+from zoo.transformer.patterns import Banded, Block, Column, Dense, Pattern, Prefix, PreviousBlock, attention
 
 CAUSAL = [
     Dense(),
@@ -162,3 +162,27 @@ def operations(pattern: Pattern, time: int) -> int:
 )
 def test_structured_patterns_cost_time_linear_in_the_sequence(pattern: Pattern, growth: float) -> None:
     assert operations(pattern, 1024) / operations(pattern, 256) == pytest.approx(growth, rel=0.01)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("causal", [False, True])
+def test_plain_products_learn_what_fused_ones_do(masked: bool, causal: bool) -> None:
+    """In bfloat16 with gradients on a CPU, short sequences go another way."""
+    if masked and causal:
+        return
+    torch.manual_seed(0)
+    inputs = [torch.randn(2, 3, 20, 16) for _ in range(3)]
+    mask = torch.rand(2, 1, 20, 20) < 0.3 if masked else None
+    if mask is not None:
+        mask[0, 0, 4] = False  # sees nothing
+    results = []
+    for dtype in (torch.float32, torch.bfloat16):
+        each = [x.to(dtype, copy=True).requires_grad_() for x in inputs]
+        result = attention(*each, causal=causal, mask=mask)
+        result.float().square().sum().backward()
+        results.append([result.float(), *(x.grad.float() for x in each if x.grad is not None)])
+    assert len(results[1]) == 4
+    for exact, rough in zip(*results, strict=True):
+        assert (rough - exact).abs().max() < 0.03 * exact.abs().max()
+    if mask is not None:
+        assert not results[1][0][0, :, 4].any()

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -27,8 +26,8 @@ def _gelu_tanh(x: Tensor) -> Tensor:
 
 
 def _quick_gelu(x: Tensor) -> Tensor:
-    """Hendrycks and Gimpel 2016, section 2: ``x sigmoid(1.702 x)``."""
-    return x * torch.sigmoid(1.702 * x)
+    """Hendrycks and Gimpel 2016, section 2: ``x sigmoid(1.702 x)``, as a ``silu``, whose gradient is one operation."""
+    return functional.silu(1.702 * x) * (1 / 1.702)
 
 
 _ACTIVATIONS: dict[ActivationName, Callable[[Tensor], Tensor]] = {
