@@ -12,6 +12,7 @@ from PIL import Image as Pillow
 from tests.cli.conftest import Zoo
 from zoo.cli.main import main
 from zoo.loading import load
+from zoo.weights.folder import read
 
 SPOT = ("tokenizer=image_vqvae", "tokenizer.steps=10", "tokenizer.width=8", "tokenizer.codes=16")
 FEW = ("size=tiny", "train.steps=4", "train.evaluate_every=0")
@@ -66,6 +67,11 @@ def test_a_codec_learns_from_any_folder(zoo: Zoo) -> None:
         "zoo: error: model: hop must be a power of two from 2 to 64, got 5\n"
     )
     assert not Path("other").exists()
+
+
+def test_a_codec_and_its_tokenizer_state_the_same_error(codec: Path, model: Path) -> None:
+    of_codec, of_model = (read(folder).card["metrics"]["quantization_rmse"] for folder in (codec, model))
+    assert of_codec == pytest.approx(of_model, rel=0.002)  # the tokenizer rounds to whole gray levels, too
 
 
 def test_models_of_codes_state_what_they_are_comparable_in(model: Path) -> None:

@@ -281,7 +281,7 @@ class PictureReconstruction(Reconstruction):
 
     def measure(self, network: Codec) -> Measure:
         """Return the measures of pictures."""
-        return Measure(network, _squares, "quantization_rmse", lambda mean: 127.5 * math.sqrt(mean))
+        return Measure(network, _shown_squares, "quantization_rmse", lambda mean: 127.5 * math.sqrt(mean))
 
 
 class Measure:
@@ -338,6 +338,11 @@ def _convergence(output: Tensor, samples: Tensor) -> Tensor:
 def _squares(output: Tensor, samples: Tensor) -> Tensor:
     """Return the mean squared difference of each row, (batch,)."""
     return (output.float() - samples).square().flatten(1).mean(dim=1)
+
+
+def _shown_squares(output: Tensor, samples: Tensor) -> Tensor:
+    """Return the same of pictures as they are shown, cut to [-1, 1]."""
+    return _squares(output.clamp(-1.0, 1.0), samples)
 
 
 def _spectrograms(sounds: Tensor) -> Tensor:
