@@ -11,6 +11,8 @@ from tests.weights.test_jukebox_codec import HPS, SMALL, codec_of, state
 from zoo import ZooError
 from zoo.settings import build
 from zoo.tokenizers.audio.settings import Vqvae
+from zoo.tokenizers.audio.vqvae.config import VqvaeConfig
+from zoo.tokenizers.audio.vqvae.network import Vqvae as VqvaeCodec
 from zoo.tokenizers.audio.vqvae.tokenizer import VqvaeTokenizer
 from zoo.tokenizers.codecs import build_codec
 from zoo.tokenizers.image.vqvae.config import ImageVqvaeConfig
@@ -59,3 +61,16 @@ def test_what_is_refused(codec: str, tmp_path: Path) -> None:
     codecs.write(tmp_path / "pictures", pictures)
     with pytest.raises(ZooError, match=r"pictures is a codec of image; zoo train music/vqvae makes one"):
         Vqvae(path=str(tmp_path / "pictures")).fit([])
+
+
+def test_levels_may_restart_codes_at_thresholds_of_their_own(tmp_path: Path) -> None:
+    config = VqvaeConfig(rate=8000, codes=8, code_width=4, width=8, depth=1, threshold=(2.0, 0.5, 0.1))
+    codec = build_codec(config)
+    assert isinstance(codec, VqvaeCodec)
+    assert [codec.codebook(level).threshold for level in range(3)] == [2.0, 0.5, 0.1]
+    codec.level(1).save(tmp_path)
+    assert load(tmp_path).spec == codec.level(1).spec
+    with pytest.raises(ZooError, match="threshold must be one number, or one for each of the 3 levels"):
+        VqvaeConfig(threshold=(1.0, 1.0))
+    with pytest.raises(ZooError, match="threshold must be above 0"):
+        VqvaeConfig(threshold=(1.0, 0.0, 1.0))

@@ -269,7 +269,7 @@ def write(folder: Path, codec: Codec) -> None:
         "dilation_cycle": config.dilation_cycle,
         "vqvae_reverse_decoder_dilation": config.reverse_decoder_dilation,
         "l_mu": config.decay,
-        "revival_threshold": config.threshold,
+        "revival_threshold": config.thresholds[0],  # the original has one for all levels
     }
     state = {name: tensor.detach().cpu() for name, tensor in written(codec, links(config, ORIGINAL))}
     buffer = io.BytesIO()

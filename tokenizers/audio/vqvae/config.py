@@ -40,7 +40,8 @@ class VqvaeConfig:
         dilation_cycle: blocks after which dilations start with 1 again; None for never.
         reverse_decoder_dilation: decoders have the largest dilation first.
         decay: of the codebooks' moving averages.
-        threshold: codes whose moving count of inputs is below this are restarted.
+        threshold: codes whose moving count of inputs is below this are restarted; one for all levels, or one for each.
+            A coarse level has few inputs an update: a threshold above their share of a code restarts all of them.
     """
 
     settings_name: ClassVar[str] = "vqvae"
@@ -59,12 +60,15 @@ class VqvaeConfig:
     dilation_cycle: int | None = None
     reverse_decoder_dilation: bool = True
     decay: float = 0.99
-    threshold: float = 1.0
+    threshold: float | tuple[float, ...] = 1.0
 
     def __post_init__(self) -> None:
-        codebook.check(codes=self.codes, width=self.code_width, decay=self.decay, threshold=self.threshold)
         if not 1 <= len(self.downs) <= MOST_LEVELS:
             raise ZooError(f"downs must name 1 to {MOST_LEVELS} levels, got {len(self.downs)}")
+        if len(self.thresholds) != len(self.downs):
+            raise ZooError(f"threshold must be one number, or one for each of the {len(self.downs)} levels in downs")
+        for threshold in self.thresholds:
+            codebook.check(codes=self.codes, width=self.code_width, decay=self.decay, threshold=threshold)
         for name, values in (("strides", self.strides), ("multipliers", self.multipliers)):
             if len(values) != len(self.downs):
                 raise ZooError(f"{name} must have one number for each of the {len(self.downs)} levels in downs")
@@ -101,6 +105,11 @@ class VqvaeConfig:
         return len(self.downs)
 
     @property
+    def thresholds(self) -> tuple[float, ...]:
+        """The threshold of each level."""
+        return self.threshold if isinstance(self.threshold, tuple) else (self.threshold,) * len(self.downs)
+
+    @property
     def hops(self) -> tuple[int, ...]:
         """Samples that one id of each level stands for."""
         own = [stride**down for stride, down in zip(self.strides, self.downs, strict=True)]
@@ -110,23 +119,12 @@ class VqvaeConfig:
         """Return the configuration without the levels above ``level``, which has no use for them."""
         kept = slice(0, level + 1)
         return dataclasses.replace(
-            self, downs=self.downs[kept], strides=self.strides[kept], multipliers=self.multipliers[kept]
+            self,
+            downs=self.downs[kept],
+            strides=self.strides[kept],
+            multipliers=self.multipliers[kept],
+            threshold=self.threshold[kept] if isinstance(self.threshold, tuple) else self.threshold,
         )
-
-    def reach(self, level: int) -> int:
-        """Return how many samples before and after its own hop an id of ``level`` depends on, at most.
-
-        A whole number of hops, so that sound can be encoded in pieces that overlap by it.
-        """
-        blocks = sum(self.dilations(self.multipliers[level]))
-        far, hop = 0, 1
-        for down, stride in zip(self.downs[: level + 1], self.strides, strict=False):
-            for _ in range(down):
-                far += hop * (stride // 2)
-                hop *= stride
-                far += hop * blocks
-            far += hop
-        return math.ceil(far / hop) * hop
 
     def dilations(self, multiplier: int) -> tuple[int, ...]:
         """Return the dilation of each residual block in a row, of an encoder whose level has this multiplier."""

@@ -26,7 +26,7 @@ class Vqvae(Codec):
     modality: ClassVar[Modality] = "music"
 
     def __init__(self, config: VqvaeConfig) -> None:
-        super().__init__(hops=config.hops, codebooks=(new_codebook(config) for _ in range(config.levels)))
+        super().__init__(hops=config.hops, codebooks=(new_codebook(config, level) for level in range(config.levels)))
         self.config = config
         self.encoders = nn.ModuleList(Encoder(config, level) for level in range(config.levels))
         self.decoders = nn.ModuleList(Decoder(config, level) for level in range(config.levels))

@@ -60,7 +60,7 @@ class VqvaeTokenizer(AudioTokenizer):
         path = Path(folder)
         config: VqvaeConfig = build(VqvaeConfig, folders.read_json(path / CONFIG), str(path / CONFIG))
         last = config.levels - 1
-        encoder, codebook, decoder = Encoder(config, last), new_codebook(config), Decoder(config, last)
+        encoder, codebook, decoder = Encoder(config, last), new_codebook(config, last), Decoder(config, last)
         tensors.read_into(path / WEIGHTS, _tensors(encoder, codebook, decoder))
         codebook.adopt(codebook.vectors)
         return cls(config, encoder=encoder, codebook=codebook, decoder=decoder)
@@ -113,9 +113,10 @@ class VqvaeTokenizer(AudioTokenizer):
         return _tensors(self.encoder, self.codebook, self.decoder)
 
 
-def new_codebook(config: VqvaeConfig) -> Codebook:
-    """Return an empty codebook of the configuration's size."""
-    return Codebook(codes=config.codes, width=config.code_width, decay=config.decay, threshold=config.threshold)
+def new_codebook(config: VqvaeConfig, level: int) -> Codebook:
+    """Return an empty codebook for a level."""
+    threshold = config.thresholds[level]
+    return Codebook(codes=config.codes, width=config.code_width, decay=config.decay, threshold=threshold)
 
 
 def _tensors(encoder: Encoder, codebook: Codebook, decoder: Decoder) -> dict[str, Tensor]:
