@@ -13,8 +13,8 @@ from zoo.transformer.config import TransformerConfig
 from zoo.transformer.feedforward import GatedMlp
 from zoo.transformer.model import Transformer
 from zoo.transformer.norm import LayerNorm, RMSNorm
-from zoo.transformer.one_query import Seen, attend
-from zoo.transformer.patterns import Banded, Column, Dense, Pattern, PreviousBlock
+from zoo.transformer.one_query import Seen, Tiles, attend
+from zoo.transformer.patterns import Banded, Column, Dense, Pattern, Prefix, PreviousBlock
 from zoo.transformer.position import Rotary
 
 CONFIG = TransformerConfig(vocabulary=19, context=12, width=32, depth=2, heads=4, norm=RMSNorm(), bias=False)
@@ -86,25 +86,54 @@ def test_norms_as_functions(norm: RMSNorm | LayerNorm, scale: float) -> None:
     torch.testing.assert_close(module.planned()(x), module(x))
 
 
-@pytest.mark.parametrize("pattern", [Dense(), Banded(window=4), Column(size=3), PreviousBlock(size=3)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("query_heads", [2, 4])
-@pytest.mark.parametrize("position", [0, 1, 5, 11])
-def test_one_query_sees_what_its_pattern_lets_it(pattern: Pattern, query_heads: int, position: int) -> None:
-    torch.manual_seed(position)
-    keys, values = torch.randn(3, 2, 12, 8), torch.randn(3, 2, 12, 8)
-    cached = (3, 2, pattern.slots(12), 8)
-    seen = Seen.of(pattern, position, torch.Size(cached))
-    query = torch.randn(3, query_heads, 8)
-    store, kept = torch.zeros(cached), torch.zeros(cached)
-    for at in range(position + 1):
-        slot = int(pattern.slot(torch.tensor(at)))
-        store[:, :, slot], kept[:, :, slot] = keys[:, :, at], values[:, :, at]
-    visible = pattern.sees(torch.tensor(position), torch.arange(12))
-    got = attend(query, store, kept, seen)
-    if not visible.any():
-        assert not got.any()
-        return
-    expected = functional.scaled_dot_product_attention(
-        query[:, :, None], keys[:, :, visible], values[:, :, visible], enable_gqa=True
-    )
-    torch.testing.assert_close(got, expected[:, :, 0].flatten(1))
+@pytest.mark.parametrize(
+    "pattern", [Dense(), Banded(window=70), Column(size=3), PreviousBlock(size=30), Prefix(length=9)]
+)
+def test_one_query_sees_what_its_pattern_lets_it(pattern: Pattern, query_heads: int, dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    keys, values = torch.randn(2, 3, 2, 150, 8).to(dtype)
+    store = torch.zeros(3, 2, pattern.slots(150), 8).to(dtype)
+    kept, tiles = torch.zeros_like(store), Tiles.of(pattern, store, query_heads)
+    assert (tiles is None) == (dtype is torch.float32 or query_heads == 4 or isinstance(pattern, Column))
+    for position in range(150):
+        seen = Seen.of(pattern, position, store.shape)
+        if seen.slot is not None:
+            kept[:, :, seen.slot] = values[:, :, position]
+            if tiles is None:
+                store[:, :, seen.slot] = keys[:, :, position]
+            else:
+                tiles.write(store, keys[:, :, position], seen.slot)
+        if position not in (0, 1, 5, 63, 64, 65, 99, 149):
+            continue
+        query = torch.randn(3, query_heads, 8).to(dtype)
+        visible = pattern.sees(torch.tensor(position), torch.arange(150))
+        got = attend(query, store, kept, seen, tiles)
+        assert got.dtype is dtype
+        if not visible.any():
+            assert not got.any()
+            continue
+        inputs = (query[:, :, None], keys[:, :, visible], values[:, :, visible])
+        expected = functional.scaled_dot_product_attention(*(x.float() for x in inputs), enable_gqa=True)
+        tolerance = 1e-5 if dtype is torch.float32 else 4e-2
+        torch.testing.assert_close(got.float(), expected[:, :, 0].flatten(1), atol=tolerance, rtol=tolerance)
+
+
+def test_tiles_notice_what_others_write() -> None:
+    torch.manual_seed(0)
+    store = torch.randn(2, 2, 70, 8).bfloat16()
+    tiles = Tiles(store)
+    store[:, :, 3] = 7.0
+    tiles.write(store, torch.ones(2, 2, 8).bfloat16(), 66)
+    seen, query = Seen.of(Dense(), 66, store.shape), torch.ones(4, 8).bfloat16()
+    expected = store.view(4, 70, 8)[:, :67].float().sum(dim=2)
+    torch.testing.assert_close(tiles.scores(query, seen).float(), expected, atol=0.1, rtol=0.02)
+
+
+def test_steps_in_inference_mode() -> None:
+    model, ids = built().bfloat16(), torch.randint(0, 19, (2, 4))
+    with torch.no_grad():
+        expected = stepped(model, ids)
+    with torch.inference_mode():
+        assert torch.equal(stepped(model, ids), expected)

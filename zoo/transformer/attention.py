@@ -12,7 +12,7 @@ from zoo.errors import ZooError
 from zoo.network import Conditioning
 from zoo.transformer.cache import LayerCache, MemoryCache
 from zoo.transformer.linear import Linear
-from zoo.transformer.one_query import attend
+from zoo.transformer.one_query import Tiles, attend
 from zoo.transformer.patterns import Pattern, attention
 from zoo.transformer.position import Rotation
 from zoo.transformer.route import Call, Layer, Step
@@ -71,6 +71,7 @@ class SelfAttention(nn.Module):
         project, output, rotation = self.input.planned(rows), self.output.planned(rows), self.rotation
         heads = (self.heads, self.key_value_heads, self.key_value_heads)
         shape, pattern = (rows, sum(heads), self.head_width), self.pattern
+        tiles = Tiles.of(pattern, cache.keys, self.heads)
 
         def forward(x: Tensor, call: Call) -> Tensor:
             query, key, value = project(x).reshape(shape).split_with_sizes(heads, dim=1)
@@ -80,8 +81,12 @@ class SelfAttention(nn.Module):
             assert isinstance(call.route, Step)
             seen = call.route.seen(pattern, cache.keys.shape)
             if seen.slot is not None:
-                cache.keys[:, :, seen.slot], cache.values[:, :, seen.slot] = key, value
-            return output(attend(query, cache.keys, cache.values, seen))
+                cache.values[:, :, seen.slot] = value
+                if tiles is None:
+                    cache.keys[:, :, seen.slot] = key
+                else:
+                    tiles.write(cache.keys, key, seen.slot)
+            return output(attend(query, cache.keys, cache.values, seen, tiles))
 
         return forward
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from zoo.transformer.block import Block
 from zoo.transformer.cache import LayerCache, MemoryCache
+from zoo.transformer.linear import state_of
 from zoo.transformer.route import Call
 
 
@@ -31,7 +32,7 @@ class Plan:
         return self._source == self._now()
 
     def _now(self) -> list[tuple[int, int]]:
-        return [(weight.data_ptr(), weight._version) for weight in self._weights]
+        return [state_of(weight) for weight in self._weights]
 
     def step(self, x: Tensor, call: Call) -> Tensor:
         """(rows, width) -> (rows, width); the caches get the new keys and values. ``call.route`` must be a ``Step``."""

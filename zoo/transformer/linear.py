@@ -47,7 +47,12 @@ class Packed:
 
     def of(self, weight: Tensor) -> bool:
         """Return whether this still is a copy of ``weight``."""
-        return self.source == (weight.data_ptr(), weight._version)
+        return self.source == state_of(weight)
+
+
+def state_of(tensor: Tensor) -> tuple[int, int]:
+    """Return where ``tensor`` lies and how often it has been changed, as far as torch counts that."""
+    return tensor.data_ptr(), 0 if tensor.is_inference() else tensor._version
 
 
 def pack(weight: Tensor, before: Packed | None) -> Packed | None:
@@ -59,7 +64,7 @@ def pack(weight: Tensor, before: Packed | None) -> Packed | None:
     if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]  # torch gives it no hints
         return None
     copy = torch.ops.mkldnn._reorder_linear_weight(weight.detach(), PACKED_ROWS // 2)
-    return Packed(weight=copy, source=(weight.data_ptr(), weight._version))
+    return Packed(weight=copy, source=state_of(weight))
 
 
 def drawing(x: Tensor) -> bool:
