@@ -11,14 +11,16 @@ from typing import Any
 import pytest
 import torch
 
-from benchmarks import corpus, limits, measure
+from benchmarks import codec, corpus, limits, measure
 from benchmarks.__main__ import NAMES, main
 from benchmarks.peers import TorchGpt, transformers_gpt2
+from benchmarks.plain_codec import PlainCodec
 from zoo.errors import ZooError
+from zoo.tokenizers.audio.vqvae.config import VqvaeConfig
 from zoo.transformer.config import TransformerConfig
 from zoo.transformer.model import Transformer
 
-PEERS = {"limits": 2, "training": 3, "sampling": 2, "imagegpt": 4, "tokenizing": 3}
+PEERS = {"limits": 2, "training": 3, "sampling": 2, "imagegpt": 4, "tokenizing": 3, "codec": 2}
 CONFIG = TransformerConfig(vocabulary=11, context=8, width=16, depth=2, heads=2)
 
 
@@ -132,3 +134,22 @@ def test_torch_peer_is_causal() -> None:
 def test_bytes_of_a_decoding_step() -> None:
     # 12 * depth * width^2 + vocabulary * width, and keys and values of 10 ids for each of 3 rows
     assert limits.decoding_bytes(CONFIG, 3, 10.0) == 4 * (12 * 2 * 256 + 11 * 16 + 2 * 2 * 16 * 10 * 3)
+
+
+def test_plain_codec_is_the_same_codec() -> None:
+    torch.manual_seed(0)
+    ours, plain = codec.pair(codec.TINY.config)
+    samples = codec.noise(codec.TINY, 0.5, 2)
+    for level, (ids, others) in enumerate(zip(ours.encode(samples), plain.encode(samples), strict=True)):
+        assert torch.equal(ids, others)
+        torch.testing.assert_close(ours.decode(ids, level), plain.decode(others, level))
+
+
+def test_operations_of_a_codec() -> None:
+    # of each convolution: outputs x taps x inputs x 2 a step, forwards once and backwards twice
+    config = VqvaeConfig(codes=16, code_width=4, width=8, depth=1, downs=(1,), strides=(2,), multipliers=(1,))
+    block, time = 3 * 64 + 64, 128
+    encoder = time // 2 * (4 * 8 + block + 3 * 8 * 4)
+    decoder = time // 2 * (3 * 4 * 8 + block + 4 * 8 * 4) + time * 3 * 4
+    distances = time // 2 * 16 * 4
+    assert codec.operations(PlainCodec(config), time) == 3 * 2 * (encoder + decoder + distances)
