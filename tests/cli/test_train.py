@@ -46,6 +46,10 @@ def test_people_get_the_folder_and_the_next_command(zoo: Zoo, text_file: Path) -
     assert done.out == "my runs/one\n"
     assert "zoo generate 'my runs/one'" in done.err
     assert "bits per byte" in done.err
+    words = ("train", *TINY, f"data.path={text_file}", "overwrite=true", "out=checkpoints/one")
+    assert "zoo generate one" in zoo(*words).err
+    Path("one").mkdir()  # what a name means first is a folder of that name
+    assert "zoo generate checkpoints/one" in zoo(*words).err
 
 
 def test_a_taken_folder_is_refused_resumed_or_replaced(zoo: Zoo, text_file: Path) -> None:

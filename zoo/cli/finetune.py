@@ -13,6 +13,7 @@ from zoo.cli.terminal import bold, columns, count, dim, one_line, put, say, tabl
 from zoo.cli.training import train, use_threads
 from zoo.cli.verb import Call, Verb, key, one_target, read_keys, read_text
 from zoo.errors import ZooError, suggest
+from zoo.paths import local_checkpoint
 
 if TYPE_CHECKING:
     from zoo.finetune.run import FineTuning, Prepared, View
@@ -196,7 +197,7 @@ FIGURES = ("bits_per_byte", "loss", "bits_per_token", "accuracy")
 def _goodbye(prepared: Prepared, result: TrainResult, before: View, after: View) -> str:
     """Return what was reached, before and after side by side, and what to do next."""
     out = prepared.out
-    target = shlex.quote(out.name if out.parent == Path("checkpoints") else str(out))
+    target = shlex.quote(out.name if local_checkpoint(out.name) == out else str(out))
     rows = [
         [name.replace("_", " "), f"{before.metrics[name]:.4f}", f"{after.metrics[name]:.4f}"]
         for name in FIGURES

@@ -12,6 +12,7 @@ from zoo.cli.terminal import bold, columns, dim, put, say
 from zoo.cli.training import checked, describe, downloading, metric_words, train, use_threads
 from zoo.cli.verb import Call, Verb, key, one_target, read_keys
 from zoo.errors import ZooError
+from zoo.paths import local_checkpoint
 
 if TYPE_CHECKING:
     from zoo.codec import PreparedCodec
@@ -121,8 +122,8 @@ _DOES = {"text": "write", "image": "draw", "music": "play"}
 def _goodbye(prepared: Prepared | PreparedCodec, result: TrainResult) -> str:
     """Return what was reached, and what to do next."""
     run = prepared.run
-    # A name is shorter than its folder where both find the same checkpoint.
-    target = shlex.quote(run.out.name if run.out.parent == Path("checkpoints") else str(run.out))
+    # A name is shorter than its folder where both find the same checkpoint: photos/ may also be a folder of photos.
+    target = shlex.quote(run.out.name if local_checkpoint(run.out.name) == run.out else str(run.out))
     return "\n".join(
         [
             "",
