@@ -11,7 +11,7 @@ import pytest
 from zoo.recipe import compose, names
 
 ROOT = Path(__file__).resolve().parents[1]
-GUIDES = ["README.md", "CONTRIBUTING.md", "docs/text.md", "checkpoints/README.md"]
+GUIDES = ["README.md", "CONTRIBUTING.md", "docs/text.md", "docs/images.md", "docs/music.md", "checkpoints/README.md"]
 ROW = re.compile(r"^\| `(\w+/\w+)` \| [^|]+ \| ([^|]+) \| [^|]+ \|", re.MULTILINE)
 
 
@@ -47,7 +47,7 @@ def test_commands_name_recipes_and_settings_that_exist(command: str) -> None:
     size = pairs.pop("size", None)
     recipe = {key: value for key, value in pairs.items() if "." in key}
     assert compose(name, recipe, size=size)["name"] == name
-    for tokenizer in pairs.get("tokenizer", "char").split(","):
+    for tokenizer in filter(None, pairs.get("tokenizer", "").split(",")):
         assert compose(name, {"tokenizer": tokenizer}, size=size)["tokenizer"]["type"] == tokenizer
 
 
