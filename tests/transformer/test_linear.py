@@ -29,16 +29,16 @@ def test_any_number_of_rows(rows: int, width: int, out: int, bias: bool, dtype: 
         assert y.shape == (rows, 1, out)
         assert y.dtype is dtype
         torch.testing.assert_close(y.double(), plain, atol=tolerance, rtol=tolerance)
-        layer.pack()
+        layer.pack(rows)
 
 
 @torch.no_grad()
 def test_changed_weights_are_never_read_from_an_old_copy() -> None:
     layer, x = Linear(16, 16), torch.randn(4, 16)
-    layer.pack()
+    layer.pack(4)
     layer.weight.mul_(3.0)
     torch.testing.assert_close(layer(x), functional.linear(x, layer.weight, layer.bias))
-    layer.pack()
+    layer.pack(4)
     assert layer.packed is not None
     assert layer.packed.of(layer.weight)
     layer.to(torch.float64)
@@ -47,7 +47,7 @@ def test_changed_weights_are_never_read_from_an_old_copy() -> None:
 
 def test_gradients_are_those_of_the_plain_layer() -> None:
     layer, x = Linear(16, 24), torch.randn(1, 16, requires_grad=True)
-    layer.pack()
+    layer.pack(4)
     layer(x).square().sum().backward()
     with torch.no_grad():
         expected = 2 * functional.linear(x, layer.weight, layer.bias)
@@ -56,7 +56,7 @@ def test_gradients_are_those_of_the_plain_layer() -> None:
 
 def test_the_state_is_that_of_the_plain_layer() -> None:
     layer = Linear(8, 8)
-    layer.pack()
+    layer.pack(4)
     assert list(layer.state_dict()) == list(nn.Linear(8, 8).state_dict())
 
 
@@ -75,3 +75,22 @@ def test_copies_are_made_only_where_they_pay(monkeypatch: pytest.MonkeyPatch) ->
     pack_for_drawing(network, rows=16, steps=100)
     assert copied() == 4
     assert network.packed_output is not None
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+@torch.no_grad()
+def test_bfloat16_of_any_size(scale: float) -> None:
+    """One row is multiplied in float16 where that holds the weights."""
+    layer = Linear(64, 48, bias=False).bfloat16()
+    layer.weight.mul_(scale)
+    x = torch.randn(1, 64).bfloat16()
+    exact = functional.linear(x.double(), layer.weight.double())
+    layer.pack(1)
+    assert (layer(x).double() - exact).abs().max() < 1e-2 * exact.abs().max()
+    many = x.expand(5, 64)
+    assert (layer(many).double() - exact).abs().max() < 1e-2 * exact.abs().max()  # for which there is no copy yet
+    layer.pack(5)
+    assert layer.packed is not None
+    assert layer.packed.rows >= 5
+    assert (layer(many).double() - exact).abs().max() < 1e-2 * exact.abs().max()

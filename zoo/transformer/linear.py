@@ -2,8 +2,8 @@
 
 Drawing ids one by one multiplies one row, or a handful, by every matrix: all that counts is how fast it is read. On a
 CPU, torch's general product reaches a third of the memory's speed for one float32 row; the same product as a batch of
-smaller ones, over a view of the same weights, reaches nearly all of it. For more rows, and for bfloat16, oneDNN's own
-layout of the weights does best: a copy, which a sampler asks for by ``pack`` where it pays.
+smaller ones, over a view of the same weights, reaches nearly all of it. For more rows oneDNN's own layout does best, and
+for one bfloat16 row FBGEMM's, of float16: copies of the weights, which a sampler asks for by ``pack`` where they pay.
 """
 
 from __future__ import annotations
@@ -25,24 +25,28 @@ PARTS = 8
 """Parts of a matrix that are multiplied side by side: enough for the threads, each still long."""
 VIEW_ROWS = 2
 """Up to so many float32 rows, a view is as fast as a copy in oneDNN's layout."""
+HALF_ROWS = 2
+"""Up to so many bfloat16 rows, a copy in FBGEMM's layout is faster than one in oneDNN's."""
+HALF = (2.0**-14, 65504.0)
+"""The smallest float16 with all its digits, and the largest."""
 PACKED_ROWS = 32
-"""Up to so many rows, the copy is faster than torch's general product."""
-
-
+"""Up to so many rows, a copy is faster than torch's general product."""
 LEAST_STEPS = 16
 """Ids to be drawn below which a copy does not pay."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Packed:
-    """A copy of a matrix in oneDNN's layout.
+    """A copy of a matrix in a layout of its own.
 
     Attributes:
-        weight: the copy.
+        multiply: (rows, in) -> (rows, out), without the bias.
+        rows: for which it is the fastest way, at most.
         source: where the matrix lay, and how often it had been changed, when the copy was made.
     """
 
-    weight: Tensor
+    multiply: Rows
+    rows: int
     source: tuple[int, int]
 
     def of(self, weight: Tensor) -> bool:
@@ -55,16 +59,40 @@ def state_of(tensor: Tensor) -> tuple[int, int]:
     return tensor.data_ptr(), 0 if tensor.is_inference() else tensor._version
 
 
-def pack(weight: Tensor, before: Packed | None) -> Packed | None:
-    """Return a copy of ``weight`` (out, in), ``before`` if that still is one, None where it would not be faster."""
-    if before is not None and before.of(weight):
+def pack(weight: Tensor, rows: int, before: Packed | None) -> Packed | None:
+    """Return a copy of ``weight`` (out, in) for ``rows`` rows, ``before`` if it is one, None where none is faster."""
+    if before is not None and before.of(weight) and rows <= before.rows:
         return before
     if weight.device.type != "cpu" or weight.dtype not in (torch.float32, torch.bfloat16):
         return None
+    if rows <= HALF_ROWS and weight.dtype is torch.bfloat16 and _fits_half(weight):
+        return Packed(multiply=_half(weight), rows=HALF_ROWS, source=state_of(weight))
     if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]  # torch gives it no hints
         return None
     copy = torch.ops.mkldnn._reorder_linear_weight(weight.detach(), PACKED_ROWS // 2)
-    return Packed(weight=copy, source=state_of(weight))
+    multiply = torch.ops.mkldnn._linear_pointwise
+    return Packed(
+        multiply=lambda x: cast(Tensor, multiply(x, copy, None, "none", [], "")),
+        rows=PACKED_ROWS,
+        source=state_of(weight),
+    )
+
+
+def _fits_half(weight: Tensor) -> bool:
+    """Return whether FBGEMM is there, and float16 holds these numbers: it has more digits, but a smaller range.
+
+    Numbers too small for it are off by at most 2^-25, which beside the largest is less than bfloat16's own rounding.
+    """
+    if torch.backends.quantized.engine not in ("x86", "fbgemm"):
+        return False
+    least, most = HALF
+    return least <= float(weight.abs().max()) <= most
+
+
+def _half(weight: Tensor) -> Rows:
+    copy = torch.ops.quantized.linear_prepack_fp16(weight.detach().float(), None)
+    multiply = torch.ops.quantized.linear_dynamic_fp16
+    return lambda x: cast(Tensor, multiply(x.float(), copy).to(x.dtype))
 
 
 def drawing(x: Tensor) -> bool:
@@ -85,9 +113,9 @@ def product(weight: Tensor, bias: Tensor | None, packed: Packed | None, rows: in
     """Return the fastest ``x -> x @ weight.T + bias`` for ``rows`` rows from which nothing is learned, on a CPU."""
     if rows <= VIEW_ROWS and weight.dtype is torch.float32:
         return _by_parts(weight, bias)
-    if rows <= PACKED_ROWS and packed is not None and packed.of(weight):
-        copy = packed.weight
-        return lambda x: cast(Tensor, torch.ops.mkldnn._linear_pointwise(x, copy, bias, "none", [], ""))
+    if packed is not None and rows <= packed.rows and packed.of(weight):
+        multiply = packed.multiply
+        return multiply if bias is None else lambda x: multiply(x) + bias
     return lambda x: functional.linear(x, weight, bias)
 
 
@@ -120,17 +148,17 @@ class Linear(nn.Linear):
         """Return what ``forward`` does to ``rows`` rows from which nothing is learned, as a function alone."""
         return product(self.weight, self.bias, self.packed, rows)
 
-    def pack(self) -> None:
-        """Copy the weights into the layout that is fastest for a handful of rows, where there is one."""
-        self.packed = pack(self.weight, self.packed)
+    def pack(self, rows: int) -> None:
+        """Copy the weights into the layout that is fastest for so many rows, where there is one."""
+        self.packed = pack(self.weight, rows, self.packed)
 
 
 @runtime_checkable
 class Packs(Protocol):
     """A part of a network that can copy its matrices for drawing."""
 
-    def pack(self) -> None:
-        """Make or keep the copy."""
+    def pack(self, rows: int) -> None:
+        """Make or keep the copy that is fastest for so many rows."""
 
 
 def pack_for_drawing(network: nn.Module, rows: int, steps: int) -> None:
@@ -149,4 +177,4 @@ def pack_for_drawing(network: nn.Module, rows: int, steps: int) -> None:
         return
     for module in network.modules():
         if isinstance(module, Packs):
-            module.pack()
+            module.pack(rows)

@@ -133,9 +133,9 @@ class Transformer(nn.Module):
         """What hidden states are compared with, (output_vocabulary, width)."""
         return self.embedding.tokens.weight[: self.output_vocabulary] if self.output is None else self.output.weight
 
-    def pack(self) -> None:
-        """Copy the output matrix into the layout that is fastest for a handful of rows, where there is one."""
-        self.packed_output = pack(self.output_matrix, self.packed_output)
+    def pack(self, rows: int) -> None:
+        """Copy the output matrix into the layout that is fastest for so many rows, where there is one."""
+        self.packed_output = pack(self.output_matrix, rows, self.packed_output)
 
     def classify(self, hidden: Tensor, *, lengths: Tensor | None = None) -> Tensor:
         """Return the head's logits of last hidden states (batch, time, width): see ``zoo.transformer.heads``.
