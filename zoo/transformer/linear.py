@@ -2,8 +2,9 @@
 
 Drawing ids one by one multiplies one row, or a handful, by every matrix: all that counts is how fast it is read. On a
 CPU, torch's general product reaches a third of the memory's speed for one float32 row; the same product as a batch of
-smaller ones, over a view of the same weights, reaches nearly all of it. For more rows oneDNN's own layout does best, and
-for one bfloat16 row FBGEMM's, of float16: copies of the weights, which a sampler asks for by ``pack`` where they pay.
+smaller ones, over a view of the same weights, reaches nearly all of it. For more rows oneDNN's own layout does best,
+and for one bfloat16 row FBGEMM's, of float16: copies of the weights, which a sampler asks for by ``pack`` where they
+pay.
 """
 
 from __future__ import annotations
