@@ -228,7 +228,7 @@ VERB = Verb(
     keys=Keys,
     examples=(
         ("zoo compare text/topics tokenizer=byte,char,bpe", "on text that every machine has"),
-        ("zoo compare image/digits tokenizer=gray_levels,pixel_clusters", "on pictures that come with scikit-learn"),
+        ("zoo compare image/digits tokenizer=gray_levels,image_vqvae", "on pictures that come with scikit-learn"),
         ("zoo compare text/file data.path=novel.txt tokenizer=char,word,bpe train.steps=500", "on a text of yours"),
     ),
     run=run,
