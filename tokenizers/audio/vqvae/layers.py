@@ -20,8 +20,8 @@ from zoo.tokenizers.audio.vqvae.tiles import Residual, Taps, apply_residual
 class Same(nn.Conv1d):
     """A convolution of three taps that keeps the time."""
 
-    def __init__(self, inputs: int, outputs: int, dilation: int = 1) -> None:
-        super().__init__(inputs, outputs, 3, padding=dilation, dilation=dilation)
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(inputs, outputs, 3, padding=1)
 
     def forward(self, inputs: Tensor) -> Tensor:
         if not _tiled(inputs):
