@@ -92,6 +92,17 @@ def test_tiles_do_what_convolutions_do_in_a_codec(monkeypatch: pytest.MonkeyPatc
         torch.testing.assert_close(codec.decode(ids, level), sounds[level])
 
 
+def test_autocast_leaves_tiles_alone() -> None:
+    codec, samples = small().train(), torch.randn(2, 160, 1) * 0.3
+    wanted = codec(samples).outputs
+    with torch.autocast("cpu", torch.bfloat16):
+        found = codec(samples).outputs
+        torch.stack([output.sum() for output in found]).sum().backward()  # type: ignore[no-untyped-call]
+        with torch.no_grad():
+            assert torch.equal(codec.eval()(samples).outputs[0], codec.decode(codec.encode(samples)[0], 0))
+    assert all(torch.equal(one, other) for one, other in zip(found, wanted, strict=True))
+
+
 def test_encoding_changes_no_inputs() -> None:
     codec, samples = small(), torch.randn(1, 160, 1)
     before = samples.clone()

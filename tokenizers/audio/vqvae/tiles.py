@@ -3,7 +3,7 @@
 Sounds here are rows of features, (time, width). A convolution then is a few matrix products of shifted rows: nothing is
 unfolded, reordered or padded. Applied to whole sounds, each product would read and write all of the memory; applied
 tile by tile it runs at the speed of the arithmetic. ``Taps`` is one convolution and ``Residual`` a row of residual
-blocks, forwards and backwards.
+blocks, forwards and backwards. Autocast makes no difference to either.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.amp import custom_bwd, custom_fwd
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
@@ -57,6 +58,7 @@ class Taps(Function):
     """``result[t] = bias + sum of inputs[t + offset] @ tap``: a convolution of any kernel, over any rows."""
 
     @staticmethod
+    @custom_fwd(device_type="cpu", cast_inputs=torch.float32)  # type: ignore[untyped-decorator]
     def forward(ctx: Any, inputs: Tensor, taps: Tensor, bias: Tensor, offsets: tuple[int, ...], time: int) -> Tensor:
         """Return (batch, time, outputs) of ``inputs`` (batch, rows, width) and ``taps`` (taps, width, outputs)."""
         ctx.save_for_backward(inputs, taps)
@@ -70,7 +72,8 @@ class Taps(Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+    @custom_bwd(device_type="cpu")  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         """Return the gradients of inputs, taps and bias."""
         inputs, taps = ctx.saved_tensors
         gradient = gradient.contiguous()
@@ -91,6 +94,7 @@ class Residual(Function):
     """Residual blocks in a row, each ``x + relu(sum of relu(x)[t + offset] @ tap + bias) @ way_back + its bias``."""
 
     @staticmethod
+    @custom_fwd(device_type="cpu", cast_inputs=torch.float32)  # type: ignore[untyped-decorator]
     def forward(ctx: Any, inputs: Tensor, dilations: tuple[int, ...], *weights: Tensor) -> Tensor:
         """Return (batch, time, width) of ``inputs`` of that shape; ``weights`` are those of each ``Block`` in turn."""
         blocks = _blocks(weights)
@@ -107,7 +111,8 @@ class Residual(Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+    @custom_bwd(device_type="cpu")  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         """Return the gradients of inputs and weights."""
         count = 4 * len(ctx.dilations)
         weights, kept = ctx.saved_tensors[:count], ctx.saved_tensors[count:]
@@ -124,11 +129,12 @@ class Residual(Function):
 def apply_residual(states: Tensor, dilations: Sequence[int], *weights: Tensor) -> Tensor:
     """Do what ``Residual`` does in place, on (batch, time, width), keeping nothing for gradients; return ``states``."""
     blocks = _blocks(weights)
-    for rows in states:
-        read = [rows.clamp_min(0), torch.empty_like(rows)]
-        for block, dilation in zip(blocks, dilations, strict=True):
-            _block(rows, read, None, block, dilation)
-            read.reverse()
+    with torch.autocast("cpu", enabled=False):
+        for rows in states:
+            read = [rows.clamp_min(0), torch.empty_like(rows)]
+            for block, dilation in zip(blocks, dilations, strict=True):
+                _block(rows, read, None, block, dilation)
+                read.reverse()
     return states
 
 
