@@ -236,6 +236,7 @@ def test_fingerprints_tell_levels_and_weights_apart() -> None:
         (lambda folder: (folder / "codec.safetensors").write_bytes(b"\xff" * 900_000), "codec.safetensors"),
         (lambda folder: (folder / "codec.json").write_text("[]"), "codec.json"),
         (lambda folder: _edit(folder, '"width": 4', '"width": 8'), "codec.safetensors"),
+        (lambda folder: _edit(folder, '"width": 4', '"width": 4096'), r"codec.safetensors holds [\d,]+ bytes"),
         (lambda folder: _edit(folder, '"rate": 8000', '"rate": 9000'), "fingerprint"),
         (lambda folder: _edit(folder, '"strides": [', '"strides": [3, '), "one number for each"),
     ],

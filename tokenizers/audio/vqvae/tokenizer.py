@@ -9,7 +9,7 @@ from typing import ClassVar, Self
 
 import torch
 from einops import rearrange
-from torch import Tensor
+from torch import Tensor, nn
 
 from zoo.settings import build, to_mapping
 from zoo.tokenizers import folder as folders
@@ -21,6 +21,7 @@ from zoo.tokenizers.audio.vqvae.layers import Decoder, Encoder
 from zoo.tokenizers.audio.waveform import Samples
 from zoo.tokenizers.base import TokenSpec
 from zoo.tokenizers.codebook import Codebook
+from zoo.tokenizers.saved_codec import read_module
 
 CONFIG, WEIGHTS = "codec.json", "codec.safetensors"
 
@@ -59,11 +60,9 @@ class VqvaeTokenizer(AudioTokenizer):
         """
         path = Path(folder)
         config: VqvaeConfig = build(VqvaeConfig, folders.read_json(path / CONFIG), str(path / CONFIG))
-        last = config.levels - 1
-        encoder, codebook, decoder = Encoder(config, last), new_codebook(config, last), Decoder(config, last)
-        tensors.read_into(path / WEIGHTS, _tensors(encoder, codebook, decoder))
-        codebook.adopt(codebook.vectors)
-        return cls(config, encoder=encoder, codebook=codebook, decoder=decoder)
+        level = read_module(path / WEIGHTS, lambda: _Level(config), _Level.tensors)
+        level.codebook.adopt(level.codebook.vectors)
+        return cls(config, encoder=level.encoder, codebook=level.codebook, decoder=level.decoder)
 
     @property
     def spec(self) -> TokenSpec:
@@ -110,6 +109,19 @@ class VqvaeTokenizer(AudioTokenizer):
         return json.dumps(to_mapping(self.config), indent=2) + "\n"
 
     def _tensors(self) -> dict[str, Tensor]:
+        return _tensors(self.encoder, self.codebook, self.decoder)
+
+
+class _Level(nn.Module):
+    """The last level of a configuration, as it is read."""
+
+    def __init__(self, config: VqvaeConfig) -> None:
+        super().__init__()
+        last = config.levels - 1
+        self.encoder, self.codebook = Encoder(config, last), new_codebook(config, last)
+        self.decoder = Decoder(config, last)
+
+    def tensors(self) -> dict[str, Tensor]:
         return _tensors(self.encoder, self.codebook, self.decoder)
 
 
