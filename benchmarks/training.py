@@ -17,7 +17,7 @@ from benchmarks.limits import step_seconds
 from benchmarks.measure import Row, in_turn, peer, row, version
 from benchmarks.peers import TorchGpt, transformers_gpt2
 from zoo.data.base import IGNORED, TokenData
-from zoo.recipe import build, compose
+from zoo.recipe import Recipe, build, compose
 from zoo.run import Prepared, Run
 from zoo.train.monitor import Quiet, Report
 from zoo.train.settings import TrainSettings
@@ -104,6 +104,7 @@ def prepare(text: Path, size: str, steps: int) -> Prepared:
         "train.save_every": "0",
     }
     recipe = build(compose("text/shakespeare_char", changes, size=size))
+    assert isinstance(recipe, Recipe)
     return Run(recipe=recipe, out=Path(tempfile.mkdtemp(dir=text.parent)) / "run", device="cpu").prepare()
 
 

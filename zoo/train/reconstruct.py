@@ -10,20 +10,22 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
-from einops import rearrange, reduce
+from einops import rearrange
 from torch import Tensor, nn
 
 from zoo.data.base import SampleBatch, SampleData
 from zoo.errors import ZooError
 from zoo.evaluate.language_model import Autocast, EvaluationStopped, ShouldStop
 from zoo.generate.sampler import evaluation_mode
-from zoo.tokenizers.audio.spectra import magnitudes, spectral_convergence, spectral_distance
+from zoo.tokenizers.audio.spectra import magnitudes, spectral_convergence
 from zoo.tokenizers.codec import Codec, Reconstructed
 from zoo.train.log import Log
 from zoo.train.objective import Objective
 
 SCALES = ((2048, 240, 1200), (1024, 120, 600), (512, 50, 240))
 """Transform, hop and window of the multi-scale spectral loss (Dhariwal et al. 2020, section 3.2, and their code)."""
+SCALE = (2048, 256, 1536)
+"""Of the spectral loss at one scale."""
 SHOWN = 3
 """Held-out samples to hear or see."""
 MEASURED_SECONDS = 600
@@ -207,7 +209,7 @@ class SoundReconstruction(Reconstruction):
         target = rearrange(samples, "batch time 1 -> batch time").float()
         outputs = [rearrange(output, "batch time 1 -> batch time").float() for output in result.outputs]
         waveform = torch.stack([self._waveform(output, target) for output in outputs]).sum(dim=0)
-        return waveform, torch.stack([self._spectrum(output, target) for output in outputs]).sum(dim=0)
+        return waveform, self._spectrum(torch.stack([target, *outputs]))
 
     def _waveform(self, output: Tensor, target: Tensor) -> Tensor:
         size, change = self._bandwidth(), output - target
@@ -220,13 +222,16 @@ class SoundReconstruction(Reconstruction):
             loss = loss + self.linf * loudest.mean(dim=1) / size.l2
         return loss
 
-    def _spectrum(self, output: Tensor, target: Tensor) -> Tensor:
-        loss = output.new_zeros(len(output))
-        if self.multispectral:
-            distances = torch.stack([spectral_distance(output, target, *scale) for scale in SCALES])
-            loss = loss + self.multispectral * reduce(distances, "scale batch -> batch", "mean")
-        if self.spectral:
-            loss = loss + self.spectral * spectral_distance(output, target)
+    def _spectrum(self, sounds: Tensor) -> Tensor:
+        """Return the distances of the levels' spectra, ``sounds[1:]``, from the target's, ``sounds[0]``; (batch,)."""
+        weights = {scale: self.multispectral / len(SCALES) for scale in SCALES}
+        weights[SCALE] = self.spectral
+        loss = sounds.new_zeros(sounds.shape[1])
+        for scale, weight in weights.items():
+            if weight:
+                flat = magnitudes(rearrange(sounds, "sound batch time -> (sound batch) time"), *scale)
+                spectra = rearrange(flat, "(sound batch) ... -> sound batch (...)", sound=len(sounds))
+                loss = loss + weight * torch.linalg.vector_norm(spectra[1:] - spectra[0], dim=2).sum(dim=0)
         return loss / self._bandwidth().spectral
 
     def _bandwidth(self) -> Bandwidth:
