@@ -87,7 +87,7 @@ def _fits_half(weight: Tensor) -> bool:
     if torch.backends.quantized.engine not in ("x86", "fbgemm"):
         return False
     least, most = HALF
-    return least <= float(weight.abs().max()) <= most
+    return least <= float(weight.detach().abs().max()) <= most
 
 
 def _half(weight: Tensor) -> Rows:
@@ -113,23 +113,24 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None, packed: Packed | None
 def product(weight: Tensor, bias: Tensor | None, packed: Packed | None, rows: int) -> Rows:
     """Return the fastest ``x -> x @ weight.T + bias`` for ``rows`` rows from which nothing is learned, on a CPU."""
     if rows <= VIEW_ROWS and weight.dtype is torch.float32:
-        return _by_parts(weight, bias)
+        return _by_parts(weight, bias, rows)
     if packed is not None and rows <= packed.rows and packed.of(weight):
         multiply = packed.multiply
         return multiply if bias is None else lambda x: multiply(x) + bias
     return lambda x: functional.linear(x, weight, bias)
 
 
-def _by_parts(weight: Tensor, bias: Tensor | None) -> Rows:
+def _by_parts(weight: Tensor, bias: Tensor | None, rows: int) -> Rows:
     """Return a batched product over ``PARTS`` views of the matrix, and what is left of it."""
     out, width = weight.shape
     even = out - out % PARTS
-    parts, rest = weight[:even].view(PARTS, even // PARTS, width), weight[even:]
+    parts, rest = weight[:even].view(PARTS, even // PARTS, width), weight[even:] if even < out else None
 
     def multiply(x: Tensor) -> Tensor:
         # One row is a transposed view, too: with its strides MKL is four times as fast as with a plain column's.
-        result = torch.bmm(parts, x.t().expand(PARTS, width, len(x))).view(even, len(x)).t()
-        if len(rest):
+        result = torch.bmm(parts, x.t().expand(PARTS, width, rows))
+        result = result.view(1, even) if rows == 1 else result.view(even, rows).t()
+        if rest is not None:
             result = torch.cat((result, functional.linear(x, rest)), dim=1)
         return result if bias is None else result + bias
 

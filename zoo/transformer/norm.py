@@ -59,7 +59,7 @@ class PlannedRMSNorm(nn.RMSNorm):
     def planned(self) -> Rows:
         """Return what ``forward`` does as a function of (rows, width), for few rows."""
         width, weight, eps = len(self.weight), self.weight, self.eps or 0.0
-        return lambda x: torch.layer_norm(torch.cat((x, -x), dim=1), (2 * width,), eps=eps)[:, :width] * weight
+        return lambda x: torch.layer_norm(torch.cat((x, -x), dim=1), (2 * width,), eps=eps).narrow(1, 0, width) * weight
 
 
 Norm = LayerNorm | RMSNorm

@@ -103,7 +103,7 @@ class Tiles:
     def write(self, keys: Tensor, key: Tensor, slot: int) -> None:
         """Put ``key`` (batch, heads, head_width) into ``slot`` of ``keys``, and into the copy of them."""
         known = self._state == state_of(keys)
-        keys[:, :, slot] = key
+        keys.select(2, slot).copy_(key)
         if known:
             self._tiles[:, slot // TILE, :, slot % TILE] = key.flatten(0, 1)
             self._state = state_of(keys)
