@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -217,8 +218,19 @@ def test_damaged_weights(folders: dict[str, Path], tmp_path: Path) -> None:
     assert not Path("marker").exists()
 
 
-def test_a_name_on_the_hub_without_a_network() -> None:
+def test_a_name_on_the_hub_without_a_network(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from huggingface_hub import constants
+
+    from zoo.weights import hub
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")  # nothing listens there
+    began = time.monotonic()
     assert "neither a folder nor to be had" in refused(Path("owner/name"))
+    assert time.monotonic() - began < hub.PATIENCE + 2
+    assert capfd.readouterr().err == ""  # no word of the client's tries: people get one line
 
 
 def test_books_that_are_not_there(folders: dict[str, Path]) -> None:

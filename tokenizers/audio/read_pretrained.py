@@ -27,8 +27,6 @@ MOST_OF = {"sampling_rate": 768_000, "codebook_size": 65_536, "max_position_embe
 MOST_BOOKS = 64
 KNOWN = {"rope_theta", "rope_scaling", "frame_rate"}
 """Settings of older files that today's classes still read."""
-PATIENCE = 10.0
-"""Seconds that the Hub has to answer."""
 
 
 def read_codec(name: str, path: str | Path) -> PretrainedCodec:
@@ -69,19 +67,21 @@ def _folder(path: str) -> Path:
         return folder
     if folder.exists() or path.count("/") != 1 or path.startswith((".", "~", "/")):
         raise ZooError(f"{path}: no such folder; tokenizer.path is one with {CONFIG} and {WEIGHTS}, or OWNER/NAME")
-    from huggingface_hub import hf_hub_download
+    from zoo.weights.hub import HubId, fetch
 
-    repository, _, revision = path.partition("@")
+    wanted = HubId.parse(path)
     try:
-        for name in (WEIGHTS, CONFIG):
-            file = hf_hub_download(repository, name, revision=revision or None, etag_timeout=PATIENCE)
+        if wanted is None:
+            raise ValueError("it is no model's name")
+        return fetch(wanted)
+    except ZooError:  # one line that says what is wrong with what the Hub has
+        raise
     except Exception as error:  # whatever the Hub's client raises: it is documented for none of its functions
-        reason = str(error).strip().split("\n")[0]
+        reason = " ".join(str(error).split()).strip("()") or "it has nothing of that name"
         raise ZooError(
             f"{path}: neither a folder nor to be had from the Hugging Face Hub ({reason}); give "
             f"tokenizer.path=FOLDER with {CONFIG} and {WEIGHTS}"
         ) from None
-    return Path(file).parent
 
 
 def _settings(stated: Any, config_class: Any, name: str, where: str) -> dict[str, Any]:
