@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
-from zoo.cli.spectrogram import GAP, HIGH, LEFT, SCALE, TOP, WIDE, Panel, spectrograms
+from zoo.cli.spectrogram import GAP, HIGH, LABEL, LEFT, SCALE, TOP, WIDE, Panel, _seconds, spectrograms
 from zoo.errors import ZooError
 
 RATE = 22_050
@@ -34,6 +36,15 @@ def test_a_tone_is_a_bright_line_at_its_height() -> None:
 def test_any_length_fits(seconds: float) -> None:
     image = spectrograms([Panel(title="a " * 99, samples=tone(440, seconds))], RATE)
     assert image.width <= LEFT + WIDE + GAP
+
+
+@pytest.mark.parametrize("seconds", [1e-4, 0.2, 0.8, 3.0, 1000.0])
+@pytest.mark.parametrize("width", [120, 520])
+def test_times_do_not_overlap(seconds: float, width: int) -> None:
+    times = _seconds(seconds, width)
+    assert len(times) >= 2
+    assert times[0] == 0
+    assert all((after - before) / seconds * width >= LABEL for before, after in pairwise(times))
 
 
 def test_nothing_is_refused() -> None:

@@ -22,6 +22,8 @@ WIDE, NARROW, HIGH = 520, 120, 256
 """Pixels of a panel: at most and at least so many wide."""
 SECOND = 60
 """Pixels of a second of a short sound."""
+LABEL = 48
+"""Pixels of a time below a panel, with the room beside it."""
 LEFT, TOP, BOTTOM, GAP, TEXT = 52, 34, 30, 14, 13
 SCALE = ((0, 0, 4), (40, 11, 84), (101, 21, 110), (159, 42, 99), (212, 72, 66), (245, 125, 21), (250, 193, 39),
          (252, 255, 164))  # fmt: skip
@@ -73,7 +75,7 @@ def spectrograms(panels: Sequence[Panel], rate: int) -> Pillow.Image:
             title = cut(one_line(title), len(title) - 1)
         draw.text((left, TOP - 10), title, fill=INK, font=font, anchor="ls")
         image.paste(_colours(power, loudest).resize((width, HIGH), Pillow.Resampling.BILINEAR), (left, TOP))
-        for second in _seconds(longest / rate):
+        for second in _seconds(longest / rate, width):
             x = left + second * rate / longest * (width - 1)
             draw.line((x, TOP + HIGH, x, TOP + HIGH + 3), fill=SOFT)
             label = f"{second:g} s" if second else "0"
@@ -117,8 +119,9 @@ def _hertz(frequency: int) -> str:
     return f"{frequency // 1000} kHz" if frequency >= 1000 else f"{frequency}"
 
 
-def _seconds(length: float) -> list[float]:
-    """Return about four round times of a sound, from 0."""
-    steps = [number * 10**power for power in range(-3, 6) for number in (1, 2, 5)]
-    step = next(step for step in steps if length / step <= 4)
+def _seconds(length: float, width: int) -> list[float]:
+    """Return up to four round times of a sound, from 0, as many as have room in so many pixels."""
+    most = min(4, width // LABEL)
+    steps = [number * 10**power for power in range(-5, 6) for number in (1, 2, 5)]
+    step = next(step for step in steps if length / step <= most)
     return [round(number * step, 6) for number in range(int(length / step) + 1)]
