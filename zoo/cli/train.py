@@ -39,7 +39,7 @@ class Keys:
 RECIPE_KEYS = (
     ("tokenizer=NAME", "byte, bpe, gray_levels, pixel_clusters, ...: any one of 'zoo list tokenizers'"),
     ("tokenizer.vocabulary=N", "for tokenizers that learn their vocabulary"),
-    ("data.path=PATH", "your text: a file, folder, glob, .gz, CSV, TSV or JSON lines; or your pictures"),
+    ("data.path=PATH", "your text: a file, folder, glob, .gz, CSV, TSV or JSON lines; or your pictures, or sounds"),
     ("data.columns.text=NAME", "the column of a table that holds the text, if it is not called text"),
     ("data.conditional=true", "of pictures with one folder per class: learn to draw what class is asked for"),
     ("data.columns.source=NAME", "of a table of pairs, and data.columns.target; data.header=false: without names"),
@@ -158,6 +158,7 @@ VERB = Verb(
         ("zoo train text/file data.path=novel.txt tokenizer=char train.steps=500", "with another tokenizer"),
         ("zoo train text/seq2seq data.path=phrases.tsv", "from a source to its target, from a table of such pairs"),
         ("zoo train image/folder data.path=photos/ out=checkpoints/photos", "of pictures of yours"),
+        ("zoo train music/vqvae data.path=songs/ out=checkpoints/codec", "a codec of sounds of yours: a tokenizer"),
         ("zoo train text/file data.path=letters/ init=novel out=checkpoints/letters", "go on from a model you have"),
     ),
     run=run,
