@@ -173,7 +173,7 @@ def build(config: Mapping[str, Any]) -> Recipe | CodecRecipe:
         "parameters": int | None,
     }
     model = config.get("model")
-    codecs = {settings.tag(kind) for kind in get_args(CodecConfig)}
+    codecs = [settings.tag(kind) for kind in get_args(CodecConfig)]  # a list: a type may be anything at all here
     if isinstance(model, Mapping) and model.get("type") in codecs:
         sections: dict[str, Any] = {"model": CodecConfig, "data": DataSettings, "train": TrainSettings}
         return CodecRecipe(**_checked(config, {**sections, **facts}))
