@@ -58,8 +58,8 @@ class PlannedRMSNorm(nn.RMSNorm):
 
     def planned(self) -> Rows:
         """Return what ``forward`` does as a function of (rows, width), for few rows."""
-        width, weight, eps = len(self.weight), self.weight, self.eps or 0.0
-        return lambda x: torch.layer_norm(torch.cat((x, -x), dim=1), (2 * width,), eps=eps).narrow(1, 0, width) * weight
+        width, gains, eps = len(self.weight), torch.cat((self.weight, self.weight)), self.eps or 0.0
+        return lambda x: torch.layer_norm(torch.cat((x, -x), dim=1), (2 * width,), gains, eps=eps).narrow(1, 0, width)
 
 
 Norm = LayerNorm | RMSNorm
