@@ -112,7 +112,8 @@ def test_exit_codes(zoo: Zoo, monkeypatch: pytest.MonkeyPatch, failure: BaseExce
 
 def test_signals_end_with_their_codes() -> None:
     code = (
-        "import sys, time, types; import zoo.cli.list as verb; from zoo.cli.main import main\n"
+        "import signal, sys, time, types; import zoo.cli.list as verb; from zoo.cli.main import main\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's background jobs ignore it
         "def run(call): print('ready', flush=True); time.sleep(30)\n"
         "verb.VERB = types.SimpleNamespace(run=run); sys.exit(main(['list']))"
     )
