@@ -51,7 +51,10 @@ ALLOWED: dict[str, set[str]] = {
 }
 """Part of zoo -> the parts that it may import. A part may always import itself."""
 
-LAZY: dict[str, set[str]] = {"__init__": {"model", "loading", "tokenizers", "errors"}, "tokenizers": {"loading", "weights"}}
+LAZY: dict[str, set[str]] = {
+    "__init__": {"model", "loading", "tokenizers", "errors"},
+    "tokenizers": {"loading", "weights"},
+}
 """Imports that point up and therefore stand inside functions: ``zoo.load`` is the library's front door, and a codec is
 a tokenizer that is a checkpoint, which ``tokenizer.path`` may name in every format, or by its name on the Hub."""
 
