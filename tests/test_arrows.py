@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 GROUND = {"errors", "settings", "paths", "network", "download", "memory"}
-CORE = GROUND | {"transformer", "recurrent", "architecture"}
+CORE = GROUND | {"transformer", "recurrent", "music", "architecture"}
 MIDDLE = CORE | {"tokenizers", "data"}
 WORK = MIDDLE | {"weights", "generate", "evaluate", "filling", "inpainting", "model", "loading", "train"}
 
@@ -30,7 +30,8 @@ ALLOWED: dict[str, set[str]] = {
     "data": GROUND | {"tokenizers"},
     "transformer": GROUND,
     "recurrent": GROUND,
-    "architecture": GROUND | {"transformer", "recurrent"},
+    "music": GROUND | {"transformer", "tokenizers"},
+    "architecture": GROUND | {"transformer", "recurrent", "music"},
     "weights": CORE | {"tokenizers"},
     "generate": CORE,
     "evaluate": MIDDLE | {"generate", "prompts"},

@@ -10,13 +10,15 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from zoo.errors import ZooError
+from zoo.music.config import PriorConfig
+from zoo.music.prior import Prior
 from zoo.network import Network
 from zoo.recurrent import RecurrentConfig, RecurrentNetwork
 from zoo.transformer.config import TransformerConfig
 from zoo.transformer.model import Transformer
 
-NetworkConfig = TransformerConfig | RecurrentConfig
-AnyNetwork = Transformer | RecurrentNetwork
+NetworkConfig = TransformerConfig | RecurrentConfig | PriorConfig
+AnyNetwork = Transformer | RecurrentNetwork | Prior
 Module = TypeVar("Module", bound=nn.Module)
 
 
@@ -24,6 +26,8 @@ def build_network(config: NetworkConfig) -> AnyNetwork:
     """Return the network that ``config`` describes, its weights drawn from torch's global generator."""
     if isinstance(config, TransformerConfig):
         return Transformer(config)
+    if isinstance(config, PriorConfig):
+        return Prior(config)
     return RecurrentNetwork(config)
 
 

@@ -26,10 +26,12 @@ class Conditioning:
         memory: (batch, memory_time, memory_width); keys and values of cross-attention (lyrics, a source sentence).
         memory_lengths: (batch,) int64; real rows of ``memory``, None if all are.
         segments: (batch, time) int64; token types (BERT's sentence A and B), None for all zeros.
-        source: (batch, source time) int64; ids from which the network's own encoder makes the memory.
+        source: (batch, source time) int64; what the network's own encoder reads to make the memory; lyrics.
         source_lengths: (batch,) int64; real ids of each row of ``source``, None if all are.
         classes: (batch,) int64; the class of each row, whose vector takes the place of position 0's; NO_CLASS for none.
         visible: (batch, time) bool; False where a token's vector is zero: what Image GPT's BERT objective hides.
+        labels: (batch, 4 + slots) int64; what a prior is told of a window of music: see ``zoo.music.config.Labels``.
+        above: (batch, time above) int64; ids of the level above, for the whole window.
     """
 
     start: Tensor | None = None
@@ -41,6 +43,8 @@ class Conditioning:
     source_lengths: Tensor | None = None
     classes: Tensor | None = None
     visible: Tensor | None = None
+    labels: Tensor | None = None
+    above: Tensor | None = None
 
     @classmethod
     def of_sources(cls, sources: Sequence[Tensor]) -> Conditioning:

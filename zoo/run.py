@@ -17,6 +17,7 @@ from zoo.download import Progress
 from zoo.errors import ZooError
 from zoo.loading import choose_device, open_checkpoint
 from zoo.memory import total_bytes
+from zoo.music.config import PriorConfig
 from zoo.recipe import Recipe
 from zoo.settings import tag, to_mapping
 from zoo.tokenizers.base import Modality, Tokenizer
@@ -204,6 +205,8 @@ def with_vocabulary(config: NetworkConfig, tokenizer: Tokenizer[Any], classes: t
     no use for it and does not read it either.
     """
     spec = tokenizer.spec
+    if isinstance(config, PriorConfig):
+        return config.with_codes(spec.vocabulary_size)
     if isinstance(config, TransformerConfig):
         config = dataclasses.replace(config, classes=classes)
         if config.encoder is not None:

@@ -174,13 +174,14 @@ class Trainer:
         torch.manual_seed(_step_seed(self.seed, progress.step))
         self.optimizer.zero()
         self.objective.begin(self.network)
+        weights = torch.tensor(self.objective.weights(self.network) or (1.0,) * len(counts), device=self.device)
         losses = []
         for batch in batches:
             self.signals.check()
             with self.autocast():
                 terms = self.objective.losses(self.forward, batch.to(self.device))
                 parts = torch.stack([loss / count for loss, count in zip(terms, counts, strict=True)])
-                whole = parts.sum()
+                whole = (parts * weights).sum()
             torch.autograd.backward(whole * scale if self.scale.active else whole)
             losses.append(parts.detach())
         means = torch.stack(losses).sum(dim=0).tolist()

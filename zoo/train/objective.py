@@ -40,6 +40,10 @@ class Objective(ABC):
             batch: on its device.
         """
 
+    def weights(self, network: Any) -> tuple[float, ...]:
+        """Return what the mean of each term counts for; none for equal ones."""
+        return ()
+
     @abstractmethod
     def report(self, means: Sequence[float], network: Any, data: Any) -> dict[str, float]:
         """Return what is told of an update: ``loss`` first, then whatever else has a name."""
@@ -95,6 +99,48 @@ class CrossEntropy(OfIds):
         """
         logits = network(batch.ids, lengths=batch.lengths, conditioning=batch.conditioning)
         return (summed(logits.flatten(0, -2), batch.targets.flatten()),)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MusicAndLyrics(OfIds):
+    """The mean loss of music's ids, and that of the lyrics which a prior reads, weighted as Jukebox's code does.
+
+    Each counts for the ids that it has in a window, and the lyrics for ``weight`` of their config besides. Without
+    lyrics it is ``CrossEntropy``.
+    """
+
+    def counts(self, batch: Batch) -> tuple[int, ...]:
+        """Return how many ids of music, and of lyrics, a batch predicts."""
+        told = batch.conditioning
+        lyrics = None if told is None else told.source
+        return (predicted(batch),) if lyrics is None else (predicted(batch), lyrics.numel())
+
+    def losses(self, network: Any, batch: Batch) -> tuple[Tensor, ...]:
+        """Return the summed losses of music and of lyrics, float32 scalars.
+
+        Args:
+            network: a ``zoo.music.prior.Prior``.
+            batch: on its device.
+        """
+        hidden, lyrics = network.hidden_with_lyrics(batch.ids, batch.conditioning)
+        music = summed(network.head(hidden).flatten(0, -2), batch.targets.flatten())
+        if lyrics is None:
+            return (music,)
+        assert batch.conditioning is not None
+        assert batch.conditioning.source is not None
+        return music, summed(lyrics.flatten(0, -2), batch.conditioning.source.flatten())
+
+    def weights(self, network: Any) -> tuple[float, ...]:
+        """Return what the mean of music and that of lyrics count for."""
+        lyrics = network.config.lyrics
+        if lyrics is None:
+            return ()
+        whole = network.context + lyrics.length
+        return network.context / whole, lyrics.weight * lyrics.length / whole
+
+    def report(self, means: Sequence[float], network: Any, data: Any) -> dict[str, float]:
+        """Return the losses of music and of lyrics, each a mean over its own ids."""
+        return dict(zip(("loss", "lyrics_loss"), means, strict=False))
 
 
 @dataclass(frozen=True, kw_only=True)

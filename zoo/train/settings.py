@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from zoo.errors import ZooError
-from zoo.train.objective import CrossEntropy, MaskedLanguageModel
+from zoo.train.objective import CrossEntropy, MaskedLanguageModel, MusicAndLyrics
 from zoo.train.optimizer import AdamW, OptimizerSettings
 from zoo.train.reconstruct import PictureReconstruction, SoundReconstruction
 from zoo.train.schedule import Cosine, Schedule
 
-AnyObjective: TypeAlias = CrossEntropy | MaskedLanguageModel | SoundReconstruction | PictureReconstruction
+AnyObjective: TypeAlias = (
+    CrossEntropy | MaskedLanguageModel | MusicAndLyrics | SoundReconstruction | PictureReconstruction
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,8 +27,8 @@ class TrainSettings:
         learning_rate: peak rate; ``schedule`` multiplies it.
         optimizer: AdamW or Muon.
         schedule: course of the learning rate.
-        objective: what is minimised: ``CrossEntropy`` of every next id, ``MaskedLanguageModel``, or of codecs
-            ``SoundReconstruction`` and ``PictureReconstruction``.
+        objective: what is minimised: ``CrossEntropy`` of every next id, ``MaskedLanguageModel``, ``MusicAndLyrics``, or
+            of codecs ``SoundReconstruction`` and ``PictureReconstruction``.
         clip: largest norm of all gradients together; 0 switches clipping off.
         average: decay of the running average of the weights, which is then evaluated and published; 0 = none.
         dtype: of the matrix products; ``auto`` takes bfloat16 where a measurement says that it gains.

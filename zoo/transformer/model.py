@@ -78,6 +78,10 @@ class Transformer(nn.Module):
         """Yield the blocks, first to last."""
         return (cast(Block, block) for block in self.blocks)
 
+    def block(self, layer: int) -> Block:
+        """Return a block, counted from 0."""
+        return cast(Block, self.blocks[layer])
+
     def forward(
         self,
         ids: Tensor,
@@ -109,7 +113,13 @@ class Transformer(nn.Module):
         self, ids: Tensor, *, lengths: Tensor | None = None, conditioning: Conditioning | None = None
     ) -> tuple[Tensor, ...]:
         """Return depth + 1 tensors (batch, time, width): the embedding, then each block, the last one normalised."""
-        return tuple(self._states(ids, lengths, conditioning, None))
+        return tuple(self.states(ids, lengths=lengths, conditioning=conditioning))
+
+    def states(
+        self, ids: Tensor, *, lengths: Tensor | None = None, conditioning: Conditioning | None = None
+    ) -> Iterator[Tensor]:
+        """Yield what ``hidden_states`` returns, each when it is asked for."""
+        return self._states(ids, lengths, conditioning, None)
 
     def features(
         self, ids: Tensor, *, lengths: Tensor | None = None, conditioning: Conditioning | None = None

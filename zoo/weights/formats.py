@@ -6,7 +6,7 @@ from pathlib import Path
 
 from zoo.errors import ZooError
 from zoo.weights import folder as folders
-from zoo.weights import huggingface, jukebox_codec, original
+from zoo.weights import huggingface, jukebox_codec, jukebox_prior, original
 from zoo.weights.files import read_json
 from zoo.weights.opened import Opened, OpenedCodec
 
@@ -32,6 +32,8 @@ def open_path(path: Path) -> Opened | OpenedCodec:
             return huggingface.read(path)
     if found is not None:
         return original.read(*found)
+    if (file := jukebox_prior.find(path)) is not None:
+        return jukebox_prior.read(file)
     if (file := jukebox_codec.find(path)) is not None:
         return jukebox_codec.read(file)
     if path.name in PARTS and path.is_file():

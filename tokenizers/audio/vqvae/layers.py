@@ -66,17 +66,18 @@ class Up(nn.ConvTranspose1d):
 
 
 class ResidualBlock(nn.Module):
-    """The weights of ``x + pointwise(relu(dilated(relu(x))))``, which ``ResidualBlocks`` computes."""
+    """The weights of ``x + scale * pointwise(relu(dilated(relu(x))))``, which ``ResidualBlocks`` computes."""
 
-    def __init__(self, width: int, hidden: int, dilation: int) -> None:
+    def __init__(self, width: int, hidden: int, dilation: int, scale: float) -> None:
         super().__init__()
+        self.scale = scale
         self.dilated = nn.Conv1d(width, hidden, 3, padding=dilation, dilation=dilation)
         self.pointwise = nn.Conv1d(hidden, width, 1)
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Map (batch, width, time) to the same."""
         change: Tensor = self.pointwise(self.dilated(inputs.relu()).relu_())
-        return inputs + change
+        return inputs + (change if self.scale == 1 else self.scale * change)
 
     def weights(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return the weights as ``tiles.Block`` has them."""
@@ -84,14 +85,16 @@ class ResidualBlock(nn.Module):
         back = rearrange(self.pointwise.weight, "o i 1 -> i o").contiguous()
         assert self.dilated.bias is not None
         assert self.pointwise.bias is not None
-        return taps, self.dilated.bias, back, self.pointwise.bias
+        if self.scale == 1:
+            return taps, self.dilated.bias, back, self.pointwise.bias
+        return taps, self.dilated.bias, self.scale * back, self.scale * self.pointwise.bias
 
 
 class ResidualBlocks(nn.Sequential):
-    """Residual blocks in a row, one for each of ``dilations``."""
+    """Residual blocks in a row, one for each of ``dilations``; what each adds is multiplied by ``scale``."""
 
-    def __init__(self, width: int, hidden: int, dilations: Sequence[int]) -> None:
-        super().__init__(*(ResidualBlock(width, hidden, dilation) for dilation in dilations))
+    def __init__(self, width: int, hidden: int, dilations: Sequence[int], scale: float = 1.0) -> None:
+        super().__init__(*(ResidualBlock(width, hidden, dilation, scale) for dilation in dilations))
         self.dilations = tuple(dilations)
 
     def forward(self, inputs: Tensor) -> Tensor:
@@ -121,9 +124,11 @@ class DownStep(nn.Module):
 class UpStep(nn.Module):
     """Residual blocks, then a transposed convolution that multiplies the time by ``stride``."""
 
-    def __init__(self, width: int, outputs: int, hidden: int, stride: int, dilations: Sequence[int]) -> None:
+    def __init__(
+        self, width: int, outputs: int, hidden: int, stride: int, dilations: Sequence[int], scale: float = 1.0
+    ) -> None:
         super().__init__()
-        self.residual = ResidualBlocks(width, hidden, dilations)
+        self.residual = ResidualBlocks(width, hidden, dilations, scale)
         self.up = Up(width, outputs, stride)
 
     def forward(self, inputs: Tensor) -> Tensor:
