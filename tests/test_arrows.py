@@ -42,12 +42,13 @@ ALLOWED: dict[str, set[str]] = {
     "model": MIDDLE | {"weights", "generate", "prompts", "drawing", "filling", "inpainting"},
     "loading": MIDDLE | {"weights", "model"},
     "train": WORK - {"model", "loading"},
+    "features": MIDDLE | {"generate"},
     "recipe": WORK | {"catalogue"},
     "run": WORK | {"recipe"},
     "codec": WORK | {"recipe", "run"},
     "finetune": WORK | {"run"},
     "coding": MIDDLE | {"catalogue", "evaluate", "loading", "recipe", "weights"},
-    "cli": WORK | {"catalogue", "recipe", "run", "codec", "finetune", "coding"},
+    "cli": WORK | {"catalogue", "recipe", "run", "codec", "finetune", "coding", "features"},
     "__main__": {"cli"},
 }
 """Part of zoo -> the parts that it may import. A part may always import itself."""
