@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional
 
+import zoo
 from tests.parity.cases import Find, Numbers
 from zoo.data.base import Batch
 from zoo.generate.draw import InverseCumulative
@@ -231,6 +232,24 @@ def test_alignment(fixture_case: Find, tmp_path: Path, name: str) -> None:
     assert case.prior.config.lyrics is not None
     if isinstance(case.prior.config.lyrics, SeparateLyrics):
         near(weights.sum(-1), torch.ones(weights.shape[:2]))
+
+
+@pytest.mark.parametrize("name", ["upsampler_level0_xcond", "prior_1b_lyrics_style_order12"])
+def test_the_front_door(fixture_case: Find, tmp_path: Path, name: str) -> None:
+    case = opened(fixture_case, tmp_path, name)
+    model = zoo.load(next(tmp_path.glob("prior_level_*")), device="cpu")
+    told = {"labels": case.told.labels, "above": case.told.above, "lyrics": case.told.source}
+    conditions = {key: value for key, value in told.items() if value is not None}
+    near(model.logits(case.ids, conditions=conditions), case.numbers["out/logits"][:, case.prior.config.prefix :])
+    drawn = model.generate_ids(case.ids[:, :1], conditions=conditions, temperature=0, max_new_tokens=9)
+    assert torch.equal(drawn[:, 1:], case.numbers["out/argmax_tokens"][:, -case.prior.context :][:, :9])
+    model.save(tmp_path / "ours")
+    ours = zoo.load(tmp_path / "ours", device="cpu")
+    near(ours.logits(case.ids, conditions=conditions), model.logits(case.ids, conditions=conditions))
+    with pytest.raises(ValueError, match="labels: expected int64"):
+        model.logits(case.ids, conditions={**conditions, "labels": torch.zeros(1)})
+    with pytest.raises(ValueError, match="this model takes labels"):
+        model.logits(case.ids, conditions={**conditions, "label": "jazz"})
 
 
 def test_functions_of_no_released_model_are_refused(fixture_case: Find, tmp_path: Path) -> None:
