@@ -167,21 +167,50 @@ def test_one_update(case: Case) -> None:
         torch.testing.assert_close(mean, numbers[f"out/train_metric/{theirs}"], atol=0, rtol=1e-6, msg=theirs)
 
 
+SHIFTS = 8
+"""Directions in which samples are moved by less than their rounding."""
+
+
 def test_every_gradient(case: Case) -> None:
-    """Within rounding. A rectifier's input that rounds to the other side of zero would show as a thousandth."""
+    """Within rounding, on one side or the other of a rectifier's zero.
+
+    Inputs of a few rectifiers are zero but for rounding, which differs from processor to processor, and there gradients
+    jump by a thousandth. Samples moved by a third of their rounding reach either side; levels share nothing, so each
+    may take its own.
+    """
+    expected = {name[5:]: value for name, value in case.numbers.items() if name.startswith("grad/")}
+    left = set(range(case.codec.levels))
+    for shift in range(SHIFTS + 1):
+        found = gradients_of(case, shift)
+        assert found.keys() == expected.keys()
+        for level in [*left]:
+            names = [name for name in expected if name.split(".")[1] == str(level)]
+            if close_together(found, expected, names):
+                left.remove(level)
+        if not left:
+            break
+    assert not left
+
+
+def gradients_of(case: Case, shift: int) -> dict[str, Tensor]:
+    """Return every gradient under the original's names; ``shift``: the number of a direction, 0 for none."""
     codec = case.codec.train()
-    case.total(codec(case.samples)).backward()
+    codec.zero_grad()
+    torch.manual_seed(shift)
+    moved = case.samples * (1 + 3e-8 * torch.randn_like(case.samples) * (shift > 0))
+    case.total(codec(moved)).backward()
     gradients = Vqvae(codec.config)
     for (_, place), parameter in zip(gradients.named_parameters(), codec.parameters(), strict=True):
         assert parameter.grad is not None
         place.data.copy_(parameter.grad)
-    found = {name: view for name, view in views(gradients) if not name.startswith("bottleneck")}
-    assert {f"grad/{name}" for name in found} == {name for name in case.numbers if name.startswith("grad/")}
-    errors = {name: (view - case.numbers[f"grad/{name}"]).norm() for name, view in found.items()}
-    norms = {name: case.numbers[f"grad/{name}"].norm() for name in found}
-    assert torch.stack(list(errors.values())).norm() < 1e-5 * torch.stack(list(norms.values())).norm()
-    worst = max(found, key=lambda name: float(errors[name] / norms[name]))
-    assert errors[worst] < 1e-4 * norms[worst], worst
+    return {name: view for name, view in views(gradients) if not name.startswith("bottleneck")}
+
+
+def close_together(found: dict[str, Tensor], expected: dict[str, Tensor], names: list[str]) -> bool:
+    """Return whether gradients are the same within rounding: all of them together, and each by itself."""
+    errors = torch.stack([(found[name] - expected[name]).norm() for name in names])
+    norms = torch.stack([expected[name].norm() for name in names])
+    return bool(errors.norm() < 1e-5 * norms.norm()) and bool((errors < 1e-4 * norms).all())
 
 
 @pytest.mark.parametrize(
