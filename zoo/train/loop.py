@@ -29,6 +29,7 @@ from zoo.train.settings import TrainSettings
 from zoo.train.signals import Interrupted as Interrupted
 from zoo.train.signals import Signals
 from zoo.train.state import Progress, RunFolder, State
+from zoo.transformer.recompute import recompute
 from zoo.weights.files import locked, make_writable
 from zoo.weights.folder import Contents, publish
 from zoo.weights.tensors import load_weights, named_weights, write_tensors
@@ -90,6 +91,8 @@ class Trainer:
         self.monitor: Monitor = Quiet() if monitor is None else monitor
         self.identity = dict(identity or {})
         self.device = next(network.parameters()).device
+        if settings.recompute:
+            recompute(network)
         self.optimizer = settings.optimizer.build(network)
         self.average = Average(network, settings.average) if settings.average else None
         self.best: dict[str, Tensor] | None = None

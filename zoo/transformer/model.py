@@ -22,6 +22,7 @@ from zoo.transformer.heads import Classification, Pooler
 from zoo.transformer.initial import Role
 from zoo.transformer.linear import Linear, Packed, linear, pack
 from zoo.transformer.patterns import Cross
+from zoo.transformer.recompute import Through, kept
 from zoo.transformer.route import Call, Step, choose
 
 
@@ -50,6 +51,7 @@ class Transformer(nn.Module):
         self.pooler = Pooler(config.width) if config.pooler else None
         self.classifier = config.head.build(config.width) if config.head else None
         self.packed_output: Packed | None = None
+        self.through: Through = kept
         self.encoder = Transformer(config.encoder) if config.encoder else None
         self.draw_weights()
 
@@ -186,7 +188,7 @@ class Transformer(nn.Module):
         else:
             for layer, block in enumerate(self.layers()):
                 yield x
-                x = block(x, call, None if cache is None else cache.layers[layer])
+                x = self.through(block, x, call, None if cache is None else cache.layers[layer])
         route.finish()
         x = self.final_norm(x)
         if self.config.condition_at_output and conditioning is not None and conditioning.added is not None:
