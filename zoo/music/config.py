@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from zoo.errors import ZooError
+from zoo.music.names import Names
 from zoo.transformer.config import TransformerConfig
 from zoo.transformer.patterns import Cross, Prefix
 
@@ -44,6 +45,16 @@ class Timing:
         if not 0 <= self.shortest < self.longest < math.inf:
             raise ZooError(f"shortest must lie below longest, got {self.shortest} and {self.longest} seconds")
 
+    def check(self, total: int, offset: int) -> None:
+        """Raise ZooError unless a song can have ``total`` samples and a part that begins at ``offset``."""
+        if not self.shortest * self.rate <= total < self.longest * self.rate:
+            raise ZooError(
+                f"the whole piece must last from {self.shortest:g} to below {self.longest:g} seconds, got "
+                f"{total / self.rate:g}; set total_seconds"
+            )
+        if not 0 <= offset < total:
+            raise ZooError(f"the part begins at {offset / self.rate:g} seconds, outside of the piece")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Labels:
@@ -54,17 +65,24 @@ class Labels:
         genres: their number; number 0 is the unknown one.
         slots: genres (or words of one) that a song can have.
         timing: None where a window's place in the song is not told.
+        names: which number is whose; None where that is not known.
     """
 
     artists: int
     genres: int
     slots: int = 1
     timing: Timing | None = None
+    names: Names | None = None
 
     def __post_init__(self) -> None:
         for name in ("artists", "genres", "slots"):
             if not 1 <= getattr(self, name) < 1 << 31:
                 raise ZooError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.names is not None and (self.names.artist_count > self.artists or self.names.genre_count > self.genres):
+            raise ZooError(
+                f"names count {self.names.artist_count} artists and {self.names.genre_count} genres, more than the "
+                f"{self.artists} and {self.genres} of the model; use the tables that it was trained with"
+            )
 
     @property
     def row(self) -> int:
@@ -152,14 +170,16 @@ class SeparateLyrics:
         transformer: causal; its last id is not predicted and begins every window.
         weight: of the loss of predicting lyrics, beside that of music.
         alignment: None where it is not known.
+        characters: of ids 1, 2, ...; empty where they are not known.
     """
 
     transformer: TransformerConfig
     weight: float = 0.4
     alignment: Alignment | None = None
+    characters: str = ""
 
     def __post_init__(self) -> None:
-        _check_weight(self.weight)
+        _check_lyrics(self.weight, self.ids, self.characters)
         inner = self.transformer
         if not inner.causal or not inner.tied or inner.vocabulary != (inner.output_vocabulary or 0) + 1:
             raise ZooError(
@@ -187,15 +207,17 @@ class PrefixedLyrics:
         length: lyric ids that a window of music is told.
         weight: of the loss of predicting lyrics, beside that of music.
         alignment: None where it is not known.
+        characters: of ids 1, 2, ...; empty where they are not known.
     """
 
     ids: int
     length: int
     weight: float = 0.4
     alignment: Alignment | None = None
+    characters: str = ""
 
     def __post_init__(self) -> None:
-        _check_weight(self.weight)
+        _check_lyrics(self.weight, self.ids, self.characters)
         if self.ids < 1 or self.length < 1:
             raise ZooError(f"lyrics need ids and length of at least 1, got {self.ids} and {self.length}")
 
@@ -304,6 +326,8 @@ class PriorConfig:
         return dataclasses.replace(self, transformer=transformer)
 
 
-def _check_weight(weight: float) -> None:
+def _check_lyrics(weight: float, ids: int, characters: str) -> None:
     if not 0 <= weight < math.inf:
         raise ZooError(f"weight must not be negative, got {weight}")
+    if characters and len(characters) != ids - 1:
+        raise ZooError(f"characters are {len(characters)}, and with one id for none they must make {ids}")
