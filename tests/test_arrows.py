@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 GROUND = {"errors", "settings", "paths", "network", "download", "memory"}
 CORE = GROUND | {"transformer", "recurrent", "music", "architecture"}
 MIDDLE = CORE | {"tokenizers", "data"}
-WORK = MIDDLE | {"weights", "generate", "evaluate", "filling", "inpainting", "model", "loading", "train"}
+WORK = MIDDLE | {"weights", "generate", "evaluate", "filling", "inpainting", "model", "loading", "train", "classify"}
 
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
@@ -36,10 +36,11 @@ ALLOWED: dict[str, set[str]] = {
     "generate": CORE,
     "evaluate": MIDDLE | {"generate", "prompts"},
     "prompts": MIDDLE | {"generate"},
+    "classify": MIDDLE | {"generate"},
     "drawing": MIDDLE | {"generate", "prompts"},
     "filling": MIDDLE | {"generate", "drawing"},
     "inpainting": MIDDLE | {"generate", "drawing"},
-    "model": MIDDLE | {"weights", "generate", "prompts", "drawing", "filling", "inpainting"},
+    "model": MIDDLE | {"classify", "weights", "generate", "prompts", "drawing", "filling", "inpainting"},
     "loading": MIDDLE | {"weights", "model"},
     "train": WORK - {"model", "loading"},
     "features": MIDDLE | {"generate"},

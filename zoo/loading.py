@@ -43,7 +43,7 @@ def load(name_or_path: str | Path, *, device: str = "auto", dtype: str = "float3
     opened = open_checkpoint(name_or_path)
     network = opened.network(place, DTYPES[dtype])
     card = {"parameters": count_parameters(network), **opened.card}
-    return Model(network, opened.tokenizer, card=card, recipe=opened.recipe)
+    return Model(network, opened.tokenizer, card=card, recipe=opened.recipe, head=opened.head)
 
 
 def load_codec(name_or_path: str | Path, *, device: str = "auto") -> Codec:

@@ -12,6 +12,8 @@ from torch import Tensor
 
 from zoo import settings
 from zoo.architecture import AnyNetwork, NetworkConfig, count_parameters
+from zoo.classify.predict import Classifier
+from zoo.classify.prediction import Prediction as Prediction
 from zoo.drawing import Drawer
 from zoo.drawing import Drawn as Drawn
 from zoo.drawing import TokenProbability as TokenProbability
@@ -46,6 +48,7 @@ class Model:
         modality: what ``generate`` makes: ``text``, ``image`` or ``music``.
         card: licence, data, figures: what is in card.yaml.
         recipe: the recipe that it was trained by, ``{}`` if there was none.
+        head: what fine-tuning made of it, e.g. ``classification``; None where it has no head.
     """
 
     def __init__(
@@ -55,6 +58,7 @@ class Model:
         *,
         card: Mapping[str, Any] | None = None,
         recipe: Mapping[str, Any] | None = None,
+        head: str | None = None,
     ) -> None:
         tokenizer = NoTokenizer(network.vocabulary) if tokenizer is None else tokenizer
         spec = tokenizer.spec
@@ -72,6 +76,8 @@ class Model:
         self.modality = spec.modality
         self.card = dict(card or {})
         self.recipe = dict(recipe or {})
+        own = getattr(network.config, "head", None)
+        self.head = head or self.card.get("head") or (None if own is None else settings.tag(type(own)))
 
     @property
     def parameters(self) -> int:
@@ -340,11 +346,45 @@ class Model:
         pad_id = self.tokenizer.spec.pad_id
         if mask is None and pad_id is not None and self.network.causal:
             mask = without_padding(ids, pad_id)
-        hidden, padded = self._hidden(ids, mask, conditions)
         if not isinstance(self.network, Transformer):
             raise ZooError("this network has no head that classifies")
-        logits = self.network.classify(hidden, lengths=padded.lengths.cpu()).float()
+        padded = PaddedIds(ids, mask, vocabulary=self.network.vocabulary)
+        told = prepared(self.network, self._drawer.prompts.told(padded, conditions))
+        lengths = padded.lengths.cpu()
+        logits = self.network.judge(padded.ids.to(self.device), lengths=lengths, conditioning=told)[0].float()
         return padded.restore(logits) if logits.ndim == 3 else logits
+
+    def classify(self, samples: Sequence[Any], *, batch: int = 16) -> list[Prediction]:
+        """Return what each sample is, as a head that was fine-tuned says it.
+
+        Args:
+            samples: texts, pairs of texts, ``zoo.data.records.TextRow`` (with ``choices``, of multiple choice),
+                pictures (PIL images or uint8 arrays) or sounds (``zoo.Audio``); of a model that finds answers, pairs of
+                question and passage.
+            batch: how many are read at once.
+
+        Returns:
+            ``Prediction(label, probability, probabilities)`` of each; see ``zoo.classify.prediction``.
+
+        Raises:
+            ZooError: a model without such a head, or a sample that cannot be read, with its number.
+        """
+        if isinstance(samples, str) or not isinstance(samples, Sequence):
+            raise ZooError(f"classify takes a list of samples, got {type(samples).__name__}; write [sample]")
+        named = ((f"sample {number}", sample) for number, sample in enumerate(samples))
+        return list(self.classifier().predict(named, batch=batch))
+
+    def classifier(self) -> Classifier:
+        """Return what ``classify`` uses, for samples that come one by one.
+
+        Raises:
+            ZooError: a model without such a head, or without a tokenizer.
+        """
+        if not isinstance(self.network, Transformer):
+            raise ZooError("this network has no head that classifies")
+        ours = "head" in self.card  # transformers shows its classifiers pictures without the start id
+        both = bool(self.card.get("both_orders"))
+        return Classifier(self.network, self.tokenizer, both_orders=both, start=ours)
 
     @torch.no_grad()
     def hidden_states(
@@ -417,6 +457,7 @@ class Model:
             tokenizer=None if isinstance(self.tokenizer, NoTokenizer) else self.tokenizer,
             recipe=self.recipe,
             card=self.card,
+            head=self.head,
         )
         folders.write(Path(folder), contents, named_weights(self.network), overwrite=overwrite)
 

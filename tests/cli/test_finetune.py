@@ -205,9 +205,9 @@ def test_any_form_of_text_will_do(zoo: Zoo, checkpoint: Path, tmp_path: Path) ->
     ("word", "message"),
     [
         ("data.path=absent.txt", "absent.txt: no such file or folder"),
-        ("data.path=", "which text? Say data.path=FILE"),
+        ("data.path=", "which data? Say data.path=PATH"),
         ("head=languge_model", "head: 'languge_model' is not among those there are; did you mean 'language_model'?"),
-        ("head=bagging", "head: 'bagging' is not among those there are; choose one of: language_model"),
+        ("head=bagging", "head: 'bagging' is not among those there are; choose one of: classification, "),
         ("method=ful", "method: 'ful' is not among those there are; did you mean 'full'?"),
         ("method.blocks=2", "unknown setting 'method.blocks'"),
         ("train.epochs=0", "train.epochs is more than 0, got 0"),

@@ -28,7 +28,8 @@ PARTS = re.compile(
     r"(\.lock|(generation_)?config\.json|.*\.safetensors(\.index\.json)?|pytorch_model.*\.bin|(tf_model|rust_model)\..*|"
     r"(card|recipe)\.yaml|(manifest|encoder.*|vocab.*|tokenizer.*|special_tokens_map|added_tokens|hparams)\.json|"
     r"preprocessor_config\.json|kmeans_centers\.npy|params_(\d+\.npy|shapes\.json)|tf_variables\.npz|"
-    r"vqvae\.pth\.tar|vocab.*\.(bpe|txt)|merges\.txt|metrics\.jsonl|README\.md|tokenizer|training|tensorboard)"
+    r"vqvae\.pth\.tar|vocab.*\.(bpe|txt)|merges\.txt|metrics\.jsonl|README\.md|tokenizer|training|tensorboard|adapter|"
+    r"report\.json|confusion\.png)"
 )
 """What a checkpoint's folder may hold. A folder with anything else in it is never replaced."""
 
@@ -163,7 +164,7 @@ def _model(opened: Opened, to: Format, dtype: Literal["float32", "bfloat16"], co
     def make() -> Made:
         network = opened.network(torch.device("cpu"), DTYPES[dtype])
         card = {"parameters": count_parameters(network), **opened.card, "converted": command}
-        model = Model(network, opened.tokenizer, card=card, recipe=opened.recipe)
+        model = Model(network, opened.tokenizer, card=card, recipe=opened.recipe, head=opened.head)
         return Made(card=model.card, parameters=model.parameters, write=lambda folder: write(model, folder))
 
     return make

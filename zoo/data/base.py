@@ -30,7 +30,9 @@ class Batch:
         indices: (batch,) int64; where each row comes from (start offset in the tokens, or sample number), for messages.
         lengths: (batch,) int64 or None.
         conditioning: see ``zoo.network.Conditioning``.
-        labels: (batch,) int64; what the network's head should say of each row, None where there is none.
+        labels: (batch,) int64; what the network's head should say of each row, None where there is none. Where
+            ``groups`` tell of samples: of each of those, int64 (samples,), or float32 (samples, labels) of any number.
+        groups: (batch,) int64; the sample of each row, the rows of one side by side; None where each row is one.
     """
 
     ids: Tensor
@@ -39,6 +41,7 @@ class Batch:
     lengths: Tensor | None = None
     conditioning: Conditioning | None = None
     labels: Tensor | None = None
+    groups: Tensor | None = None
 
     def to(self, device: torch.device) -> Batch:
         """Return the batch on ``device``; ``indices`` stay where they are."""
@@ -49,6 +52,7 @@ class Batch:
             lengths=None if self.lengths is None else self.lengths.to(device, non_blocking=True),
             conditioning=None if self.conditioning is None else _move(self.conditioning, device),
             labels=None if self.labels is None else self.labels.to(device, non_blocking=True),
+            groups=None if self.groups is None else self.groups.to(device, non_blocking=True),
         )
 
 

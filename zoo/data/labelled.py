@@ -32,6 +32,7 @@ def read_labelled(
     columns: Mapping[str, str] | None = None,
     field: Field = "label",
     encoding: str = "utf-8",
+    check: Callable[[Records[Any]], None] | None = None,
 ) -> Records[Any]:
     """Read samples of one modality with a label each, split into what is learned from and what is held out.
 
@@ -43,6 +44,7 @@ def read_labelled(
         columns: our names of a table's columns to its own.
         field: what a sound's label is: its label (or folder), the genre or the artist of its metadata.csv.
         encoding: of text files and tables.
+        check: refuses labels; by default what ``check_labels`` refuses, for samples with one label each.
 
     Raises:
         ZooError: files of another kind or of several kinds, samples without a label, one class only, labels that are
@@ -58,7 +60,7 @@ def read_labelled(
     }
     records = readers[modality]()
     require_both(records.train, records.held_out, path)
-    check_labels(records)
+    (check or check_labels)(records)
     return records
 
 

@@ -30,11 +30,15 @@ FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF", "PPM")
 """Whatever a file's name says; what Pillow reads beyond these may run other programs."""
 
 
-def read_images(path: str) -> Records[Image]:
+def read_images(path: str, *, alone: bool = False) -> Records[Image]:
     """Read images: a file, a folder (one folder per class, or flat), a glob, an .npz, MNIST's idx files, CIFAR-10.
 
     An .npz holds ``x`` and optionally ``y``, or ``x_train, y_train, x_test, y_test``; ``x`` is uint8 (count, height,
     width) or (count, height, width, channels), ``y`` whole numbers or texts. Nothing in it is ever unpickled.
+
+    Args:
+        path: of the images.
+        alone: they need not be enough to be split into two parts.
 
     Raises:
         ZooError: nothing there, a damaged file, arrays of another shape: one line that names it.
@@ -61,7 +65,7 @@ def read_images(path: str) -> Records[Image]:
             load=lambda index: read_image(files[index].path),
             sha256=sha256_of_all(files),
         )
-    if found.form != "file" or files[0].kind != "image":
+    if not alone and (found.form != "file" or files[0].kind != "image"):
         require_both(records.train, records.held_out, path)
     return records
 

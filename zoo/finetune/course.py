@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 from zoo.errors import ZooError
+from zoo.train.objective import CrossEntropy
 from zoo.train.optimizer import AdamW, OptimizerSettings
 from zoo.train.schedule import Linear
-from zoo.train.settings import TrainSettings
+from zoo.train.settings import AnyObjective, TrainSettings
 
 RATE, RATE_WIDTH = 6.25e-5, 768
 """GPT-1's learning rate in fine-tuning, and its width (Radford et al. 2018, section 4.1)."""
@@ -19,6 +21,7 @@ FASTEST = 1e-3
     rate           6.25e-5   2.5e-4   1e-3
     bits per byte    2.138    1.946   1.828
 """
+NEXT_ID = CrossEntropy()
 EVALUATIONS, FARTHEST = 10, 500
 """Evaluations in a run, and most updates between two."""
 
@@ -73,13 +76,25 @@ class Course:
             raise ZooError(f"train.warmup is a part of the updates between 0 and 1, got {self.warmup}")
         self.settings(tokens=1, context=1, width=RATE_WIDTH)  # refuses everything else now, before anything is read
 
-    def settings(self, *, tokens: int, context: int, width: int) -> TrainSettings:
+    def settings(
+        self,
+        *,
+        tokens: int,
+        context: int,
+        width: int,
+        objective: AnyObjective = NEXT_ID,
+        rate: Callable[[float], float] = lambda usual: usual,
+        stops: bool = True,
+    ) -> TrainSettings:
         """Return the settings of the training loop.
 
         Args:
-            tokens: ids of the training part.
-            context: ids in a row.
+            tokens: ids of the training part, or samples.
+            context: ids in a row; 1 where samples are counted.
             width: of the network.
+            objective: what is minimised.
+            rate: from the usual learning rate to that of the method; one that was asked for stays as it is.
+            stops: there is a part to stop by; else the run goes to its end, and is evaluated there.
         """
         steps = self.steps
         if steps is None:
@@ -87,21 +102,22 @@ class Course:
         every = self.evaluate_every
         if every is None:
             every = min(FARTHEST, math.ceil(steps / EVALUATIONS))
-        rate = self.learning_rate
+        usual = min(FASTEST, RATE * (RATE_WIDTH / width) ** 2)
         return TrainSettings(
             steps=steps,
             batch=self.batch,
             accumulation=self.accumulation,
-            learning_rate=min(FASTEST, RATE * (RATE_WIDTH / width) ** 2) if rate is None else rate,
+            learning_rate=rate(usual) if self.learning_rate is None else self.learning_rate,
             optimizer=self.optimizer,
             schedule=Linear(warmup=round(self.warmup * steps)),
+            objective=objective,
             clip=self.clip,
             average=self.average,
             dtype=self.dtype,
-            evaluate_every=every,
+            evaluate_every=every if stops else 0,
             save_every=self.save_every,
             log_every=self.log_every,
-            patience=self.patience,
+            patience=self.patience if stops else 0,
             compile=self.compile,
             workers=self.workers,
             tensorboard=self.tensorboard,

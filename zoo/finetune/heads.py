@@ -2,152 +2,502 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from itertools import chain
+import dataclasses
+from abc import abstractmethod
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, TypeAlias
 
-from zoo.data.adapted import Adapted, Fit, fit, unknown_id
-from zoo.data.read import Documents
-from zoo.data.text import Text, TextCorpus, TextData
-from zoo.errors import ZooError
+import torch
+from torch import Tensor
+
+from zoo.classify.answers import Answers, Window
+from zoo.classify.kinds import AnyKind, Choices, OneLabel, SeveralLabels
+from zoo.classify.prediction import JOIN
+from zoo.classify.reading import OWN_IDS, Reader, Row, narrow
+from zoo.data.documents import check_encoding
+from zoo.data.labelled import Field, check_labels, read_labelled
+from zoo.data.read_questions import Question, read_questions
+from zoo.data.read_table import check_columns
+from zoo.data.records import Records, TextRow
+from zoo.data.seeded import generator
+from zoo.errors import ZooError, suggest
+from zoo.finetune.examples import LabelledData, Part, QuestionData, split, split_whole
+from zoo.finetune.growing import with_head
+from zoo.finetune.language_model import LanguageModel
+from zoo.finetune.material import Asked, Examples, HeadSettings
 from zoo.model import Model
 from zoo.tokenizers.none import NoTokenizer
+from zoo.train.supervised import Labels, Spans
+from zoo.transformer import heads as networks
+from zoo.transformer.model import Transformer
 
-LEAST_TRAIN, LEAST_HELD_OUT = 32, 4
-"""Bytes of text below which there is nothing to learn, or to measure."""
-MOST_DROPPED = 0.1
-"""Part of a text that may be left out because the checkpoint's tokenizer does not know it."""
-PROMPT_WORDS = 8
-
-
-@dataclass(frozen=True, kw_only=True)
-class Material:
-    """New data as a head reads it.
-
-    Attributes:
-        data: encoded.
-        entries: the card's ``data``.
-        notes: what people should know about it, a sentence each.
-        prompt: what samples go on from: the head of the held-out part.
-    """
-
-    data: TextData
-    entries: list[dict[str, Any]]
-    notes: tuple[str, ...]
-    prompt: str
+POOLS: dict[str, networks.AnyPool] = {"mean": networks.Mean(), "first": networks.First(), "last": networks.Last()}
+UNEVEN = 5
+"""Times that one class may have the samples of another before it is said."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class LanguageModel:
-    """Goes on with text, as in pre-training: the network keeps its output layer, and gets no new one.
+class Labelled:
+    """Samples with labels, of any kind and form.
 
     Attributes:
-        unknown: what to do with characters that the checkpoint's tokenizer refuses: ``adapt`` writes them in another
-            way (``é`` as ``e``, curly quotes as straight ones) and leaves out what has none; ``refuse`` stops.
+        path: table, folder (one folder per class, or of tables or sounds), glob, .npz or MNIST's folder; SQuAD's .json.
+        columns: where a table's columns have other names: ``{label: category}``.
+        label: of sounds: the label (or folder), the genre or the artist of metadata.csv.
+        validation: part of the training samples of each label that the best weights are chosen by; 0 for none: training
+            then goes to its end. The held-out part is measured once, at the end.
+        per_class: learn from so many samples of each label, drawn by the seed; None for all.
+        test_samples: measure on so many of the held-out samples, drawn by the seed; None for all.
+        encoding: of text files and tables.
     """
 
-    settings_name: ClassVar[str] = "language_model"
+    path: str = ""
+    columns: dict[str, str] = field(default_factory=dict)
+    label: Field = "label"
+    validation: float = 0.1
+    per_class: int | None = None
+    test_samples: int | None = None
+    encoding: str = "utf-8"
 
-    unknown: Literal["adapt", "refuse"] = "adapt"
+    def __post_init__(self) -> None:
+        check_columns(self.columns)
+        check_encoding(self.encoding)
+        if not 0 <= self.validation < 1:
+            raise ZooError(f"validation must lie in [0, 1), got {self.validation}")
+        for name in ("per_class", "test_samples"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ZooError(f"{name} must be at least 1, got {value}")
+
+    def parts(
+        self, records: Records[Any], groups: Sequence[Any], seed: int, *, whole: bool = False
+    ) -> tuple[list[int], list[int], list[int]]:
+        """Return the numbers of the samples to learn from, to stop by and to be measured on.
+
+        Args:
+            records: all samples.
+            groups: of each sample: parts are taken of each group (label) alike.
+            seed: of which go where.
+            whole: groups (passages) go to one part each instead.
+        """
+        train = [int(number) for number in records.train]
+        if self.per_class is not None:
+            by_group: dict[Any, list[int]] = {}
+            for number in generator(seed, 0).permutation(train).tolist():
+                by_group.setdefault(groups[number], []).append(number)
+            train = sorted(number for own in by_group.values() for number in own[: self.per_class])
+        test = [int(number) for number in records.held_out]
+        if self.test_samples is not None:
+            test = sorted(generator(seed, 1).permutation(test)[: self.test_samples].tolist())
+        divide = split_whole if whole else split
+        learn, check = divide(train, [groups[number] for number in train], self.validation, seed)
+        return learn, check, test
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained(HeadSettings[Labelled]):
+    """A new layer on the network's features, and what is the same for all of them.
+
+    Attributes:
+        pool: which positions it looks at: mean (Image GPT), first (BERT) or last (GPT); auto for the family's own.
+        layer: what it looks at: the input of this block behind its first norm; None for the last hidden state.
+        dropout: probability, on the pooled features.
+        generative: weight of the loss of the next ids beside its own; None for GPT-1's 0.5 of text and sound, Image
+            GPT's 1 of pictures, and 0 where the network reads both ways.
+        balance: samples of rare labels count for more, so that all labels count alike.
+        ids: ``own``: texts stand between GPT-1's start, delimiter and extract ids, which are put after the vocabulary;
+            ``plain``: without; auto: own where a causal network of text learns token vectors.
+    """
+
+    reads: ClassVar[type] = Labelled
+
+    pool: Literal["auto", "mean", "first", "last"] = "auto"
+    layer: int | None = None
+    dropout: float = 0.1
+    generative: float | None = None
+    balance: bool = False
+    ids: Literal["auto", "own", "plain"] = "auto"
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.dropout < 1:
+            raise ZooError(f"dropout must lie in [0, 1), got {self.dropout}")
+        if self.generative is not None and not 0 <= self.generative < float("inf"):
+            raise ZooError(f"generative must not be negative, got {self.generative}")
 
     def check(self, model: Model, name: str) -> None:
-        """Refuse a model that cannot go on with text.
+        """Refuse a model that cannot have a head.
 
         Raises:
             ZooError: say why not.
         """
-        network = model.network
         if isinstance(model.tokenizer, NoTokenizer):
-            raise ZooError(f"{name} has no tokenizer, so it reads no text; put the tokenizer files beside its weights")
-        if model.modality != "text":
-            raise ZooError(f"{name} makes {model.modality}; head=language_model goes on with text")
-        if not network.causal:
             raise ZooError(
-                f"{name} reads both ways, so it cannot go on with text; head=language_model needs a causal model "
-                "such as GPT-2"
+                f"{name} has no tokenizer, so it reads no samples; put the tokenizer files beside its weights"
             )
+        network = model.network
+        if not isinstance(network, Transformer):
+            raise ZooError(f"{name} is a recurrent network, and heads stand on transformers; use another checkpoint")
         if network.source_context is not None:
-            raise ZooError(f"{name} turns a source into a target; head=language_model needs a model of running text")
+            raise ZooError(f"{name} turns a source into a target; heads need a model of one text, picture or sound")
+        if not network.causal and self.generative:
+            raise ZooError(f"generative: {name} reads both ways and predicts no next token; leave it out")
+        if self.layer is not None and not 0 <= self.layer <= network.config.depth:
+            raise ZooError(f"layer: {name} has layers 0 to {network.config.depth}, got {self.layer}")
+        if network.causal and self.pool == "first":
+            raise ZooError("pool=first: the first position of a causal network has seen nothing; use last or mean")
+        self._check_modality(model, name)
 
-    def read(self, text: Text, model: Model, name: str, window: int | None) -> Material:
-        """Open and encode text in windows of ``window`` ids: by default the context, or less where text is short.
+    def _check_modality(self, model: Model, name: str) -> None:
+        if model.modality != "text":
+            what = tag_of(self)
+            raise ZooError(f"head={what} reads texts, and {name} makes {model.modality}; use head=classification")
 
-        Raises:
-            ZooError: no data, too little of it, or text that the checkpoint's tokenizer hardly knows.
-        """
-        corpus = text.open()
-        documents = corpus.documents
-        _refuse_little(documents)
-        known = fit(model.tokenizer, chain(documents.train, documents.held_out))
-        self._check_fit(known, model, f"{documents.title}: the tokenizer of {name}")
-        tokenizer = Adapted(model.tokenizer, known) if known.table else model.tokenizer
-        data = corpus.encode(tokenizer, 1)
-        if window is None:
-            window = max(1, min(model.network.context, data.train_tokens // 4))
-        entry = corpus.describe()[0]
-        if known.table:
-            entry = entry | {"characters_replaced": known.replaced, "characters_dropped": known.dropped}
-        return Material(
-            data=data.with_context(window),
-            entries=[entry, *corpus.describe()[1:]],
-            notes=tuple(_notes(known, data, unknown_id(tokenizer))),
-            prompt=known.adapt(_head_of(corpus)),
+    def pooled(self, network: Transformer, model: Model) -> networks.AnyPool:
+        """Return what ``pool`` stands for."""
+        if self.pool != "auto":
+            return POOLS[self.pool]
+        if model.modality == "image":
+            return networks.Mean()
+        return networks.Last() if network.causal else networks.First()
+
+    def grown(self, model: Model, head: networks.Head, asked: Asked) -> Transformer:
+        """Return the network with its new head, and with GPT-1's ids where they are wanted."""
+        network = model.network
+        assert isinstance(network, Transformer)
+        exact = network.vocabulary == model.tokenizer.spec.vocabulary_size
+        could = network.causal and model.modality == "text"
+        if self.ids == "own" and not (could and exact and asked.grows):
+            raise ZooError("ids=own: needs a causal model of text, without spare ids, and method=full; say ids=plain")
+        more = OWN_IDS if could and exact and asked.grows and self.ids != "plain" else 0
+        return with_head(network, head, more=more, seed=asked.seed)
+
+    def weight_of_ids(self, model: Model) -> float:
+        """Return the weight of the generative loss."""
+        if self.generative is not None:
+            return self.generative
+        if not model.network.causal:
+            return 0.0
+        return 1.0 if model.modality == "image" else 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class OfSamples(Trained):
+    """Heads that say one thing of a sample."""
+
+    @property
+    def both_orders(self) -> bool:
+        """Whether two texts are read in both orders."""
+        return False
+
+    @abstractmethod
+    def labels(self, records: Records[Any], data: Labelled) -> tuple[tuple[str, ...], Tensor, Sequence[Any]]:
+        """Return the names of the labels, the labels of all samples, and what they are split by."""
+
+    @abstractmethod
+    def head(self, names: tuple[str, ...], model: Model) -> networks.Head:
+        """Return the layer for such labels."""
+
+    @abstractmethod
+    def kind(self, labels: Tensor, count: int) -> AnyKind:
+        """Return what the logits mean, with the weights that balance ``labels`` of the training part."""
+
+    def records(self, data: Labelled, model: Model) -> Records[Any]:
+        """Read the samples."""
+        return read_labelled(
+            data.path, model.modality, columns=data.columns, field=data.label, encoding=data.encoding, check=self.refuse
         )
 
-    def _check_fit(self, known: Fit, model: Model, whose: str) -> None:
-        spec = model.tokenizer.spec
-        if known.table and self.unknown == "refuse":
-            raise ZooError(
-                f"{whose} ({spec.type}, {spec.vocabulary_size} ids) does not know {_shown(tuple(known.table))}; "
-                "change the text, or say unknown=adapt"
-            )
-        if known.dropped > MOST_DROPPED * known.characters:
-            raise ZooError(
-                f"{whose} ({spec.type}, {spec.vocabulary_size} ids) does not know "
-                f"{known.dropped / known.characters:.0%} of its characters, such as {_shown(known.examples)}; "
-                "fine-tune a checkpoint that reads all text (tokenizer byte, bpe or gpt2)"
-            )
+    def refuse(self, records: Records[Any]) -> None:
+        """Refuse labels that nothing can be learnt from."""
+        check_labels(records)
+
+    def read(self, data: Labelled, model: Model, asked: Asked) -> Examples:
+        """Read and encode the samples.
+
+        Raises:
+            ZooError: no data, or samples or labels that cannot be learnt: one line that names them.
+        """
+        records = self.records(data, model)
+        names, labels, groups = self.labels(records, data)
+        network = self.grown(model, self.head(names, model), asked)
+        reader = Reader(network, model.tokenizer, both_orders=self.both_orders, context=asked.context)
+        parts = data.parts(records, groups, asked.seed)
+        made = [encoded(records, numbers, labels, reader.rows) for numbers in parts]
+        kind = self.kind(made[0].labels, len(names))
+        examples = LabelledData(train=made[0], validation=made[1], test=made[2], kind=kind, names=names)
+        entry = {"name": records.title, "license": "not stated", "sha256": records.sha256}
+        return Examples(
+            network=network,
+            data=examples,
+            entries=[entry | _used(data, made)],
+            notes=tuple(_notes(made, self, asked, network)),
+            objective=Labels(kind=kind, generative=self.weight_of_ids(model)),
+            facts={"both_orders": True} if self.both_orders else {},
+        )
 
 
-Head: TypeAlias = LanguageModel
+@dataclass(frozen=True, kw_only=True)
+class Classification(OfSamples):
+    """One label for a text, picture or sound."""
+
+    def _check_modality(self, model: Model, name: str) -> None:
+        """Take all of them."""
+
+    def labels(self, records: Records[Any], data: Labelled) -> tuple[tuple[str, ...], Tensor, Sequence[Any]]:
+        """Return the different labels, sorted, and the number of each sample's."""
+        return records.label_names, torch.from_numpy(records.label_ids()), records.labels
+
+    def head(self, names: tuple[str, ...], model: Model) -> networks.Head:
+        """Return a linear layer; with a bias in BERT, without one elsewhere, as Hugging Face's are."""
+        network = model.network
+        assert isinstance(network, Transformer)
+        return networks.Classification(
+            labels=names,
+            pool=self.pooled(network, model),
+            bias=not network.causal,
+            dropout=self.dropout,
+            layer=self.layer,
+        )
+
+    def kind(self, labels: Tensor, count: int) -> AnyKind:
+        """Return a softmax."""
+        if not self.balance:
+            return OneLabel()
+        counts = torch.bincount(labels, minlength=count).clamp(min=1)
+        return OneLabel(weights=tuple((len(labels) / (count * counts)).tolist()))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair(Classification):
+    """One label for two texts: does one follow from the other, do they say the same?
+
+    Attributes:
+        symmetric: neither comes first: both orders are read, and what is found added (GPT-1's similarity).
+    """
+
+    symmetric: bool = False
+
+    @property
+    def both_orders(self) -> bool:
+        """Whether both orders are read."""
+        return self.symmetric
+
+    def _check_modality(self, model: Model, name: str) -> None:
+        Trained._check_modality(self, model, name)
+
+    def records(self, data: Labelled, model: Model) -> Records[Any]:
+        """Read the pairs."""
+        records = super().records(data, model)
+        if records[0].text_b is None:
+            raise ZooError(f"{records.title}: no column 'text_b' with the second text (say data.columns.text_b=NAME)")
+        return records
+
+
+@dataclass(frozen=True, kw_only=True)
+class MultiLabel(Classification):
+    """Any number of labels for a text, picture or sound: they stand in one cell, separated by ``|``."""
+
+    def refuse(self, records: Records[Any]) -> None:
+        """Refuse data without any labels, or with labels that are never learnt."""
+        named = [split_labels(label) for label in records.labels]
+        known = {name for index in records.train for name in named[index]} if named else set()
+        if not known:
+            raise ZooError(f"{records.title}: has no labels; give a column 'label' with names separated by '{JOIN}'")
+        for index in records.held_out:
+            for name in named[index]:
+                if name not in known:
+                    raise ZooError(
+                        f"{records.title}, {records.names[index]}: the label '{name}' is only in the held-out part, so "
+                        f"it cannot be learned{suggest(name, known, limit=0)}"
+                    )
+
+    def labels(self, records: Records[Any], data: Labelled) -> tuple[tuple[str, ...], Tensor, Sequence[Any]]:
+        """Return the different labels, sorted, and 1 for each that a sample has."""
+        named = [split_labels(label) for label in records.labels]
+        names = tuple(sorted({name for own in named for name in own}))
+        places = {name: place for place, name in enumerate(names)}
+        values = torch.zeros(len(named), len(names))
+        for row, own in enumerate(named):
+            values[row, [places[name] for name in own]] = 1
+        return names, values, [min(own, default="") for own in named]
+
+    def head(self, names: tuple[str, ...], model: Model) -> networks.Head:
+        """Return the same layer, whose logits are read apart."""
+        like = super().head(names, model)
+        assert isinstance(like, networks.Classification)
+        return networks.MultiLabel(**{one.name: getattr(like, one.name) for one in dataclasses.fields(like)})
+
+    def kind(self, labels: Tensor, count: int) -> AnyKind:
+        """Return a sigmoid for each label."""
+        if not self.balance:
+            return SeveralLabels()
+        there = labels.sum(dim=0).clamp(min=1)
+        return SeveralLabels(weights=tuple(((len(labels) - there) / there).clamp(min=1e-3).tolist()))
+
+
+@dataclass(frozen=True, kw_only=True)
+class MultipleChoice(OfSamples):
+    """The right one of several endings: columns text, choices, and label with the right choice or its number from 0."""
+
+    def refuse(self, records: Records[Any]) -> None:
+        """Leave it to ``labels``: what is right differs from question to question."""
+
+    def labels(self, records: Records[Any], data: Labelled) -> tuple[tuple[str, ...], Tensor, Sequence[Any]]:
+        """Return the number of each question's right choice.
+
+        Raises:
+            ZooError: a question without two choices, or without a right one.
+        """
+        if not records.labels:
+            raise ZooError(f"{records.title}: no column 'label' with the right choice (say data.columns.label=NAME)")
+        right = [right_choice(records, number) for number in range(len(records))]
+        return (), torch.tensor(right), [0] * len(right)
+
+    def head(self, names: tuple[str, ...], model: Model) -> networks.Head:
+        """Return a layer that gives each choice a score."""
+        network = model.network
+        assert isinstance(network, Transformer)
+        return networks.MultipleChoice(pool=self.pooled(network, model), dropout=self.dropout, layer=self.layer)
+
+    def kind(self, labels: Tensor, count: int) -> AnyKind:
+        """Return a softmax over the choices."""
+        if self.balance:
+            raise ZooError("balance: choices have no labels that could be rare; leave it out")
+        return Choices()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Span(Trained):
+    """Where in a passage the answer to a question stands: SQuAD's .json files."""
+
+    def read(self, data: Labelled, model: Model, asked: Asked) -> Examples:
+        """Read the questions, in windows of their passages.
+
+        Raises:
+            ZooError: no questions, or some that cannot be read.
+        """
+        if self.balance:
+            raise ZooError("balance: answers have no labels that could be rare; leave it out")
+        records = read_questions(data.path)
+        network = self.grown(model, networks.Span(dropout=self.dropout, layer=self.layer), asked)
+        reader = Reader(network, model.tokenizer, context=asked.context)
+        passages = [records[number].passage for number in range(len(records))]
+        kept: dict[int, Sequence[Window]] = {}
+        made = [
+            in_windows(records, numbers, Answers(network, reader), kept if place else {})
+            for place, numbers in enumerate(data.parts(records, passages, asked.seed, whole=True))
+        ]
+        examples = QuestionData(
+            train=made[0],
+            validation=made[1],
+            test=made[2],
+            windows=kept,
+            questions=[records[number] for number in range(len(records))],
+        )
+        entry = {"name": records.title, "license": "not stated", "sha256": records.sha256}
+        return Examples(
+            network=network,
+            data=examples,
+            entries=[entry | _used(data, made)],
+            notes=(),
+            objective=Spans(generative=self.weight_of_ids(model)),
+            facts={},
+        )
+
+
+Head: TypeAlias = Classification | MultiLabel | Pair | MultipleChoice | Span | LanguageModel
 """Every head there is; config.json names the one that a checkpoint has."""
 
 
-def _refuse_little(documents: Documents) -> None:
-    train, held_out = (sum(part.size for part in parts) for parts in (documents.train, documents.held_out))
-    if train < LEAST_TRAIN or held_out < LEAST_HELD_OUT:
-        raise ZooError(
-            f"{documents.title}: {train + held_out} bytes of text are too little to learn from and to hold some out; "
-            f"give at least {10 * LEAST_TRAIN}"
-        )
+def tag_of(head: object) -> str:
+    """Return what a head is called."""
+    from zoo.settings import tag
+
+    return tag(type(head))
 
 
-def _head_of(corpus: TextCorpus) -> str:
-    """Return the first words of the held-out part, from the first whole line or word on."""
-    for document in corpus.documents.held_out:
-        text = next(document.pieces(), "")[:4000]
-        lines = [line.strip() for line in text.splitlines()]
-        whole = next((line for line in lines[1:] if len(line.split()) >= PROMPT_WORDS), None)
-        words = (whole or text).split()[0 if whole else 1 :]
-        if words:
-            return " ".join(words[:PROMPT_WORDS])
-    return ""
+def encoded(records: Records[Any], numbers: Sequence[int], labels: Tensor, read: Callable[[Any], list[Row]]) -> Part:
+    """Return samples as rows.
+
+    Raises:
+        ZooError: a sample that cannot be read, named.
+    """
+    rows = []
+    for number in numbers:
+        try:
+            rows.append([narrow(row) for row in read(records[number])])
+        except ZooError as error:
+            name = records.names[number]
+            raise ZooError(str(error) if name in str(error) else f"{records.title}, {name}: {error}") from None
+    return Part(rows=rows, labels=labels[list(numbers)], numbers=numbers)
 
 
-def _notes(known: Fit, data: TextData, unknown: int | None) -> list[str]:
+def in_windows(
+    records: Records[Question], numbers: Sequence[int], answers: Answers, kept: dict[int, Sequence[Window]]
+) -> Part:
+    """Return questions as rows of windows, and keep the windows for the figures."""
+    rows: list[list[Row]] = []
+    labels: list[tuple[int, int]] = []
+    owners: list[int] = []
+    for number in numbers:
+        question = records[number]
+        try:
+            windows = answers.windows(question.question, question.passage)
+        except ZooError as error:
+            raise ZooError(f"{records.title}, {records.names[number]}: {error}") from None
+        kept[number] = windows
+        text, start = question.answers[0]
+        for window in windows:
+            rows.append([narrow(window.row)])
+            labels.append(window.find(start, start + len(text)))
+            owners.append(number)
+    return Part(rows=rows, labels=torch.tensor(labels).reshape(-1, 2), numbers=owners)
+
+
+def split_labels(cell: str) -> list[str]:
+    """Return the labels in a cell, each once."""
+    return list(dict.fromkeys(part.strip() for part in cell.split(JOIN) if part.strip()))
+
+
+def right_choice(records: Records[TextRow], number: int) -> int:
+    """Return the number of a question's right choice, from 0.
+
+    Raises:
+        ZooError: fewer than two choices, or a label that names none.
+    """
+    choices, label = records[number].choices, records.labels[number]
+    where = f"{records.title}, {records.names[number]}"
+    if len(choices) < 2:
+        raise ZooError(f"{where}: needs at least two choices in the column 'choices', separated by '{JOIN}'")
+    if label in choices:
+        return choices.index(label)
+    if label.isdecimal() and int(label) < len(choices):
+        return int(label)
+    raise ZooError(f"{where}: the label {label[:40]!r} is none of its {len(choices)} choices, nor their number from 0")
+
+
+def _used(data: Labelled, parts: Sequence[Part]) -> dict[str, int]:
+    """Return how many samples of a data set were used, where not all are."""
+    if data.per_class is None and data.test_samples is None:
+        return {}
+    return {"train_samples": len(parts[0]) + len(parts[1]), "test_samples": len(parts[2])}
+
+
+def _notes(parts: Sequence[Part], head: Trained, asked: Asked, network: Transformer) -> list[str]:
     notes = []
-    if known.replaced:
-        notes.append(f"{known.replaced / known.characters:.2%} of its characters are written in another way")
-    if known.dropped:
-        notes.append(
-            f"{known.dropped / known.characters:.2%} of its characters are left out, since the tokenizer does not know "
-            f"them: {_shown(known.examples)}"
-        )
-    if unknown is not None and (share := data.share(unknown)):
-        notes.append(f"{share:.1%} of its tokens are words that the tokenizer does not know")
+    every = [row for part in parts for rows in part.rows for row in rows]
+    cut = sum(1 for row in every if row.cut)
+    if cut:
+        most = asked.context or network.context
+        notes.append(f"{cut:,} of {len(every):,} are longer than {most} tokens: the end of those is left out")
+    if parts[0].labels.ndim == 1 and network.labels and not head.balance:
+        counts = Counter(parts[0].labels.tolist())
+        (often, many), *_, (rarely, few) = counts.most_common()
+        if many > UNEVEN * few:
+            names = network.labels
+            notes.append(
+                f"'{names[often]}' has {many:,} samples and '{names[rarely]}' {few:,}: balance=true weighs them"
+            )
     return notes
-
-
-def _shown(characters: tuple[str, ...]) -> str:
-    some = ", ".join(f"{character!r}" for character in characters[:5])
-    return some + (" and others" if len(characters) > 5 else "")

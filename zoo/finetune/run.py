@@ -11,12 +11,16 @@ from typing import Any
 import torch
 from torch import nn
 
+from zoo.classify.scores import Report
 from zoo.data.text import Text
 from zoo.errors import ZooError
 from zoo.evaluate.language_model import evaluate
+from zoo.finetune import low_rank
 from zoo.finetune.course import Course
-from zoo.finetune.heads import Head, LanguageModel, Material
-from zoo.finetune.method import Full, Method
+from zoo.finetune.heads import Head, Labelled, tag_of
+from zoo.finetune.language_model import LanguageModel
+from zoo.finetune.material import AnyMaterial, Asked, Examples, HeadSettings, RunningText
+from zoo.finetune.method import Full, Lora, Method
 from zoo.generate.settings import SamplingSettings
 from zoo.loading import choose_device, load
 from zoo.memory import total_bytes
@@ -27,9 +31,18 @@ from zoo.train import precision
 from zoo.train.loop import Trainer, TrainResult
 from zoo.train.monitor import Monitor
 from zoo.train.settings import TrainSettings
-from zoo.weights.folder import Contents, refuse_foreign
+from zoo.train.supervised import said
+from zoo.transformer.model import Transformer
+from zoo.weights.folder import Contents, refuse_foreign, restate
 from zoo.weights.folder import read as read_checkpoint
 from zoo.weights.tensors import load_weights, named_weights
+
+LIMITS = {
+    False: "It imitates that text; what it states is not knowledge, and the limits of the model that it comes from are "
+    "its own, too.",
+    True: "It tells apart what it was shown; of anything else its probabilities mean nothing.",
+}
+"""What a card says of a fine-tuned model, without a head and with one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,14 +73,15 @@ class FineTuning:
 
     Attributes:
         checkpoint: what to go on from: anything that ``zoo.load`` reads.
-        data: the new text.
+        data: the new text, or labelled samples.
         out: the run's folder, which becomes a checkpoint.
         head: what to make of the checkpoint.
         method: which weights learn.
         train: how long and how fast.
         context: ids in a row; None for the model's context, or less where there is little text.
-        samples: drawn before and after.
-        seed: of batches, dropout and samples.
+        samples: drawn before and after, where the checkpoint goes on with text.
+        fresh: the network forgets all that it has learnt first: what the same one makes of the data from scratch.
+        seed: of new weights, batches, dropout and samples.
         device: ``auto`` (the GPU if there is one), ``cpu``, ``cuda``, ...
         resume: go on with the run that is in ``out``.
         overwrite: replace the run that is in ``out``.
@@ -75,13 +89,14 @@ class FineTuning:
     """
 
     checkpoint: str
-    data: Text
+    data: Text | Labelled
     out: Path
     head: Head = LanguageModel()
     method: Method = Full()
     train: Course = field(default_factory=Course)
     context: int | None = None
     samples: Samples = field(default_factory=Samples)
+    fresh: bool = False
     seed: int = 0
     device: str = "auto"
     resume: bool = False
@@ -106,22 +121,29 @@ class FineTuning:
         choose_device(self.device)
         model = load(self.checkpoint, device=self.device)
         name = Path(self.checkpoint).name  # as people know it; its card may call it something else
-        self.head.check(model, name)
+        head: HeadSettings[Any] = self.head
+        if not isinstance(self.data, head.reads):
+            raise ZooError(f"head={tag_of(head)} reads {head.reads.__name__}, got {type(self.data).__name__}")
+        head.check(model, name)
         if self.context is not None and self.context > model.network.context:
             raise ZooError(f"context: {name} sees at most {model.network.context} tokens, got {self.context}")
-        material = self.head.read(self.data, model, name, self.context)
-        material.data.check(model.network)
+        if self.fresh:
+            _forget(model, self.seed)
+        asked = Asked(name=name, context=self.context, seed=self.seed, grows=self.method.grows)
+        material: AnyMaterial = head.read(self.data, model, asked)
+        model = Model(material.network, model.tokenizer, card=model.card, recipe=model.recipe, head=tag_of(head))
+        parameters = model.parameters
         self.method.choose(model.network)
         _refuse_too_large(model.network, model.device)
-        return Prepared(
-            asked=self,
-            name=name,
-            model=model,
-            material=material,
-            settings=self.train.settings(
-                tokens=material.data.train_tokens, context=material.data.context, width=model.config.width
-            ),
+        settings = self.train.settings(
+            tokens=material.data.train_tokens,
+            context=material.data.context if isinstance(material, RunningText) else 1,
+            width=model.config.width,
+            objective=material.objective,
+            rate=self.method.rate,
+            stops=isinstance(material, RunningText) or len(material.data.validation) > 0,
         )
+        return Prepared(asked=self, name=name, model=model, material=material, settings=settings, parameters=parameters)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,13 +169,15 @@ class Prepared:
         model: that checkpoint; the network in it is the one that learns.
         material: the encoded data.
         settings: of the training loop.
+        parameters: of the new checkpoint.
     """
 
     asked: FineTuning
     name: str
     model: Model
-    material: Material
+    material: AnyMaterial
     settings: TrainSettings
+    parameters: int
 
     @property
     def out(self) -> Path:
@@ -170,7 +194,7 @@ class Prepared:
         """What the samples go on from."""
         if self.asked.samples.prompt is not None:
             return self.asked.samples.prompt
-        words = self.material.prompt.split()
+        words = self.material.prompt.split() if isinstance(self.material, RunningText) else []
         room = max(1, self.model.network.context // 2)
         while len(words) > 1 and len(self.model.tokenizer.encode(" ".join(words))) > room:
             words.pop()
@@ -179,6 +203,7 @@ class Prepared:
     def before(self) -> View:
         """Return what the checkpoint makes of the data, to be called before ``train``."""
         network = self.model.network
+        assert isinstance(self.material, RunningText)
         name = precision.choose(self.settings.dtype, network)
         metrics = evaluate(
             network,
@@ -213,15 +238,50 @@ class Prepared:
                 "base": fingerprint(self.model.network),
                 "head": to_mapping(asked.head),
                 "method": to_mapping(asked.method),
-                "context": self.material.data.context,
+                "context": self.context,
+                **({} if isinstance(asked.data, Text) else {"samples": to_mapping(asked.data) | {"path": None}}),
             },
+            published=asked.method.published if isinstance(asked.method, Lora) else None,
         )
-        return trainer.run()
+        result = trainer.run()
+        if isinstance(asked.method, Lora):
+            facts = {
+                "base": asked.checkpoint,
+                "rank": asked.method.rank,
+                "scale": asked.method.alpha / asked.method.rank,
+            }
+            learnt = {name for name, weight in self.model.network.named_parameters() if weight.requires_grad}
+            low_rank.save(asked.out / "adapter", trainer.shown(), facts, learnt)
+        return result
+
+    @property
+    def context(self) -> int:
+        """Ids in a row, at most."""
+        if isinstance(self.material, RunningText):
+            return self.material.data.context
+        return self.asked.context or self.model.network.context
 
     def after(self, result: TrainResult) -> View:
         """Return what came of it: the published weights are read back from the folder."""
-        load_weights(self.model.network, read_checkpoint(self.out).tensors(), self.out)
+        self._read_back()
         return View(metrics=result.metrics, samples=self._draw())
+
+    def report(self, result: TrainResult) -> Report:
+        """Return what the published weights make of the held-out part, and put it on the card."""
+        assert isinstance(self.material, Examples)
+        self._read_back()
+        network, data = self.model.network, self.material.data
+        autocast = precision.autocast(precision.choose(self.settings.dtype, network), self.model.device)
+        found = data.measure(said(network, data.test.batches(self.settings.batch), autocast=autocast))
+        card = read_checkpoint(self.out).card
+        chosen = result.metrics if len(data.validation) else {}
+        metrics = {**found.metrics, **{f"validation_{name}": value for name, value in chosen.items()}}
+        restate(self.out, card | {"metrics": metrics})
+        return found
+
+    def _read_back(self) -> None:
+        self.asked.method.settle(self.model.network)
+        load_weights(self.model.network, read_checkpoint(self.out).tensors(), self.out)
 
     def contents(self) -> Contents:
         """Return all of the new checkpoint but its weights and figures."""
@@ -245,8 +305,8 @@ class Prepared:
                 "base": asked.checkpoint,
                 "head": to_mapping(asked.head),
                 "method": to_mapping(asked.method),
-                "context": self.material.data.context,
-                "prompt": self.prompt,
+                "context": self.context,
+                **({"prompt": self.prompt} if isinstance(self.material, RunningText) else {}),
                 "model": network,
                 "data": to_mapping(asked.data),
                 "train": to_mapping(self.settings),
@@ -261,11 +321,12 @@ class Prepared:
                 "data": entries,
                 "head": tag(type(asked.head)),
                 "method": tag(type(asked.method)),
+                **({"fresh": True} if asked.fresh else {}),
                 "command": asked.command,
                 "seed": asked.seed,
-                "parameters": model.parameters,
-                "limits": f"{self.name}, fine-tuned on: {names}. It imitates that text; what it states is not "
-                "knowledge, and the limits of the model that it comes from are its own, too.",
+                "parameters": self.parameters,
+                **(self.material.facts if isinstance(self.material, Examples) else {}),
+                "limits": f"{self.name}, fine-tuned on: {names}. {LIMITS[isinstance(self.material, Examples)]}",
             },
             head=tag(type(asked.head)),
         )
@@ -291,6 +352,19 @@ def fingerprint(network: nn.Module) -> str:
         total.update(f"{name} {tuple(tensor.shape)}".encode())
         total.update(tensor.detach().flatten()[:1024].float().cpu().numpy().tobytes())
     return total.hexdigest()
+
+
+def _forget(model: Model, seed: int) -> None:
+    """Draw all weights of a network anew.
+
+    Raises:
+        ZooError: a recurrent network, which cannot.
+    """
+    if not isinstance(model.network, Transformer):
+        raise ZooError("fresh=true is for transformers; train the network's recipe instead")
+    torch.manual_seed(seed)
+    with torch.no_grad():
+        model.network.draw_weights()
 
 
 def _refuse_too_large(network: nn.Module, device: torch.device) -> None:

@@ -8,7 +8,7 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,6 +69,7 @@ class Trainer:
         overwrite: replace the run that is in ``out``.
         monitor: hears of the progress.
         identity: what else must be the same in a run that goes on, plain values.
+        published: from the weights that learn to those of the checkpoint; None where they are the same.
     """
 
     def __init__(
@@ -84,7 +85,9 @@ class Trainer:
         overwrite: bool = False,
         monitor: Monitor | None = None,
         identity: Mapping[str, Any] | None = None,
+        published: Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]] | None = None,
     ) -> None:
+        self.published = published
         self.network, self.data, self.settings, self.contents = network, data, settings, contents
         self.out, self.seed, self.resume, self.overwrite = Path(out), seed, resume, overwrite
         self.objective: Objective = settings.objective
@@ -312,7 +315,11 @@ class Trainer:
 
     def _publish(self) -> None:
         progress = self.progress
-        shown = self.best if self.best is not None else self._current()
+        shown = self.shown()
+        parameters = sum(parameter.numel() for parameter in self.network.parameters())
+        if self.published is not None:
+            shown = self.published(shown)
+            parameters = sum(weight.numel() for weight in shown.values())
         card = {
             **self.contents.card,
             "steps": progress.step if self.best is None else progress.best_step,
@@ -323,8 +330,12 @@ class Trainer:
             self.out,
             dataclasses.replace(self.contents, card=card),
             lambda path: write_tensors(path, shown),
-            sum(parameter.numel() for parameter in self.network.parameters()),
+            parameters,
         )
+
+    def shown(self) -> Mapping[str, Tensor]:
+        """Return the weights that count: the best ones where there is early stopping, else the newest."""
+        return self.best if self.best is not None else self._current()
 
     def _restore(self) -> None:
         """Go on from the newest complete state, if there is one."""

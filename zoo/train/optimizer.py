@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeAlias
@@ -29,6 +30,8 @@ class AdamW:
         betas: decay of the running mean and of the running square.
         weight_decay: per step and unit of learning rate; gains and biases (vectors) are spared.
         eps: added to the root of the square.
+        layer_decay: the rate of each block is so many times that of the block above it, and that of the embedding so
+            many times that of the first (Howard and Ruder 2018, section 3.2); 1 for the same rate everywhere.
     """
 
     settings_name: ClassVar[str] = "adamw"
@@ -36,9 +39,12 @@ class AdamW:
     betas: tuple[float, float] = (0.9, 0.99)
     weight_decay: float = 0.1
     eps: float = 1e-8
+    layer_decay: float = 1.0
 
     def __post_init__(self) -> None:
         _check(self.betas, self.weight_decay, self.eps)
+        if not 0.0 < self.layer_decay <= 1.0:
+            raise ZooError(f"layer_decay lies in (0, 1], got {self.layer_decay}")
 
     def build(self, network: nn.Module) -> Optimizer:
         """Return an optimizer of all trainable parameters of ``network``."""
@@ -144,7 +150,7 @@ class Optimizer:
         """Update the parameters; with a ``scaler`` only if its unscaled gradients are finite."""
         for part, _ in self.parts:
             for group in part.param_groups:
-                group["lr"] = learning_rate
+                group["lr"] = learning_rate * group.get("scale", 1.0)
             if scaler is None:
                 part.step()
             else:
@@ -203,16 +209,31 @@ def _trainable(network: nn.Module) -> dict[str, nn.Parameter]:
 
 
 def _adamw(settings: AdamW, named: dict[str, nn.Parameter]) -> torch.optim.Optimizer:
-    """Two groups in the order of ``named``: it is split so that the order of names stays that of the groups."""
-    decayed = [name for name, parameter in named.items() if parameter.ndim >= 2]
-    spared = [name for name, parameter in named.items() if parameter.ndim < 2]
+    """Groups of one decay and rate each; ``named`` is put into their order."""
+    depth = 1 + max((_block(name) for name in named), default=-1)
+    members: dict[tuple[float, float], list[str]] = {}
+    for name, parameter in named.items():
+        decay = settings.weight_decay if parameter.ndim >= 2 else 0.0
+        members.setdefault((decay, settings.layer_decay ** _below(name, depth)), []).append(name)
+    keys = sorted(members, key=lambda key: (-key[0], -key[1]))
     groups = [
-        {"params": [named[name] for name in decayed], "weight_decay": settings.weight_decay},
-        {"params": [named[name] for name in spared], "weight_decay": 0.0},
+        {"params": [named[name] for name in members[key]], "weight_decay": key[0], "scale": key[1]} for key in keys
     ]
-    ordered = {name: named[name] for name in decayed + spared}
+    ordered = {name: named[name] for key in keys for name in members[key]}
     named.clear()
     named.update(ordered)
-    return torch.optim.AdamW(
-        [group for group in groups if group["params"]], lr=0.0, betas=settings.betas, eps=settings.eps, fused=True
-    )
+    return torch.optim.AdamW(groups, lr=0.0, betas=settings.betas, eps=settings.eps, fused=True)
+
+
+def _block(name: str) -> int:
+    """Return the number of the block that a parameter is of, -1 for none."""
+    match = re.match(r"blocks\.(\d+)\.", name)
+    return int(match[1]) if match else -1
+
+
+def _below(name: str, depth: int) -> int:
+    """Return how many layers lie between a parameter and the head: 0 above the blocks."""
+    if name.startswith("embedding."):
+        return depth + 1
+    number = _block(name)
+    return 0 if number < 0 else depth - number

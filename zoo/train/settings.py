@@ -10,9 +10,10 @@ from zoo.train.objective import CrossEntropy, MaskedLanguageModel, MusicAndLyric
 from zoo.train.optimizer import AdamW, OptimizerSettings
 from zoo.train.reconstruct import PictureReconstruction, SoundReconstruction
 from zoo.train.schedule import Cosine, Schedule
+from zoo.train.supervised import Labels, Spans
 
 AnyObjective: TypeAlias = (
-    CrossEntropy | MaskedLanguageModel | MusicAndLyrics | SoundReconstruction | PictureReconstruction
+    CrossEntropy | MaskedLanguageModel | MusicAndLyrics | SoundReconstruction | PictureReconstruction | Labels | Spans
 )
 
 

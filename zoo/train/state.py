@@ -21,7 +21,7 @@ from zoo.weights.tensors import read_tensors, write_tensors
 KEPT = 2
 OURS = (
     "manifest.json", WEIGHTS, "config.json", "recipe.yaml", "card.yaml", "tokenizer", "metrics.jsonl", "training",
-    "tensorboard", ".publish.tmp",
+    "tensorboard", "adapter", "report.json", "confusion.png", ".publish.tmp",
 )  # fmt: skip
 """What a run writes into its folder, and all that ``overwrite`` deletes."""
 

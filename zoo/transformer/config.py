@@ -107,6 +107,8 @@ class TransformerConfig:
         if self.encoder is not None and self.encoder.width != self.memory_width:
             raise ZooError(f"the encoder's width {self.encoder.width} is not memory_width {self.memory_width}")
         self.positions.rotation(self.head_width)
+        if self.head is not None and self.head.layer is not None and not 0 <= self.head.layer <= self.depth:
+            raise ZooError(f"head: layer must lie in 0 to {self.depth}, the depth, got {self.head.layer}")
 
     def _check_patterns(self) -> None:
         if not self.patterns:

@@ -109,12 +109,15 @@ class Classification:
         pool: which positions are looked at; of no effect after a pooler, which looks at the first.
         bias: of the linear layer (BERT has one, GPT-2 and Image GPT none).
         dropout: probability, on the pooled vector.
+        layer: what is looked at: what block ``layer`` reads behind its first norm, as ``Transformer.features`` has it;
+            None for the last hidden state, behind a pooler where there is one.
     """
 
     labels: tuple[str, ...]
     pool: AnyPool = Last()
     bias: bool = True
     dropout: float = 0.1
+    layer: int | None = None
 
     def __post_init__(self) -> None:
         if not self.labels or len(set(self.labels)) != len(self.labels):
@@ -127,6 +130,11 @@ class Classification:
 
 
 @dataclass(frozen=True, kw_only=True)
+class MultiLabel(Classification):
+    """Any number of ``labels`` for a sequence: the same layer, each of whose logits is a yes or no of its own."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class MultipleChoice:
     """A score for each of several sequences, of which one is right: softmax over a question's choices.
 
@@ -135,10 +143,12 @@ class MultipleChoice:
     Attributes:
         pool: which positions are looked at.
         dropout: probability, on the pooled vector.
+        layer: see ``Classification``.
     """
 
     pool: AnyPool = Last()
     dropout: float = 0.1
+    layer: int | None = None
 
     def __post_init__(self) -> None:
         _check_dropout(self.dropout)
@@ -150,9 +160,15 @@ class MultipleChoice:
 
 @dataclass(frozen=True, kw_only=True)
 class Span:
-    """Where an answer begins and ends: two logits a position. Devlin et al. 2018, section 4.2."""
+    """Where an answer begins and ends: two logits a position. Devlin et al. 2018, section 4.2.
+
+    Attributes:
+        dropout: probability, on the hidden states.
+        layer: see ``Classification``.
+    """
 
     dropout: float = 0.0
+    layer: int | None = None
 
     def __post_init__(self) -> None:
         _check_dropout(self.dropout)
@@ -162,7 +178,7 @@ class Span:
         return PositionHead(width, 2, self.dropout)
 
 
-Head = Classification | MultipleChoice | Span
+Head = Classification | MultiLabel | MultipleChoice | Span
 
 
 class PooledHead(nn.Module):

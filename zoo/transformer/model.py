@@ -150,20 +150,46 @@ class Transformer(nn.Module):
         self.packed_output = pack(self.output_matrix, rows, self.packed_output)
 
     def classify(self, hidden: Tensor, *, lengths: Tensor | None = None) -> Tensor:
-        """Return the head's logits of last hidden states (batch, time, width): see ``zoo.transformer.heads``.
+        """Return the head's logits of what it looks at, (batch, time, width): see ``zoo.transformer.heads``.
 
         Args:
-            hidden: what ``hidden`` returns.
+            hidden: what ``hidden`` returns; of a head with a ``layer``, that layer of ``features``.
             lengths: (batch,) int64, real positions of each row; None if all are.
 
         Raises:
             ZooError: the network has no head.
         """
-        if self.classifier is None:
+        if self.classifier is None or self.config.head is None:
             raise ZooError("this model has no head that classifies; give it one by fine-tuning")
-        pooled = None if self.pooler is None else self.pooler(hidden)
+        pooled = None if self.pooler is None or self.config.head.layer is not None else self.pooler(hidden)
         logits: Tensor = self.classifier(hidden, lengths, pooled)
         return logits
+
+    def judge(
+        self,
+        ids: Tensor,
+        *,
+        lengths: Tensor | None = None,
+        conditioning: Conditioning | None = None,
+        whole: bool = False,
+    ) -> tuple[Tensor, Tensor | None]:
+        """Return the head's logits of ids (batch, time), and with ``whole`` the last hidden states of the same pass.
+
+        Without ``whole``, layers above the one that the head looks at are not computed.
+
+        Raises:
+            ZooError: the network has no head.
+        """
+        head, logits = self.config.head, None
+        layer = self.config.depth if head is None or head.layer is None else head.layer
+        for number, state in enumerate(self._states(ids, lengths, conditioning, None)):
+            if number == layer:
+                seen = state if layer == self.config.depth else cast(Block, self.blocks[layer]).normalised(state)
+                logits = self.classify(seen, lengths=lengths)
+                if not whole:
+                    return logits, None
+        assert logits is not None  # the config has seen to it
+        return logits, state
 
     def prepare(self, conditioning: Conditioning | None) -> Conditioning | None:
         """Return ``conditioning`` with the memory that the encoder makes of its ``source``."""

@@ -13,7 +13,7 @@ from typing import Any
 from zoo.errors import ZooError
 from zoo.transformer.block import PostNorm
 from zoo.transformer.config import TransformerConfig
-from zoo.transformer.heads import Classification, First, Head, MultipleChoice, OutputTransform, Span
+from zoo.transformer.heads import Classification, First, Head, MultiLabel, MultipleChoice, OutputTransform, Span
 from zoo.transformer.initial import BertInitial
 from zoo.transformer.norm import LayerNorm
 from zoo.transformer.patterns import Dense
@@ -24,6 +24,7 @@ from zoo.weights.family import (
     activation_name,
     activation_of,
     architectures,
+    classification,
     hidden_width,
     label_settings,
     labels,
@@ -111,7 +112,7 @@ def _head(settings: Mapping[str, Any], names: Collection[str], stated: _Settings
     dropout = stated.hidden_dropout_prob if stated.classifier_dropout is None else stated.classifier_dropout
     if "BertForMultipleChoice" in kinds:
         return MultipleChoice(pool=First(), dropout=dropout)
-    return Classification(labels=labels(settings), pool=First(), bias=True, dropout=dropout)
+    return classification(settings)(labels=labels(settings), pool=First(), bias=True, dropout=dropout)
 
 
 def settings(config: TransformerConfig) -> dict[str, Any]:
@@ -168,6 +169,7 @@ def _architecture(config: TransformerConfig) -> str:
 
 _ARCHITECTURES: dict[type, str] = {
     Classification: "BertForSequenceClassification",
+    MultiLabel: "BertForSequenceClassification",
     MultipleChoice: "BertForMultipleChoice",
     Span: "BertForQuestionAnswering",
 }

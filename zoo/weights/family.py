@@ -16,7 +16,7 @@ from zoo.settings import build, fields_of, to_mapping
 from zoo.tokenizers.base import Modality, Tokenizer
 from zoo.transformer.config import TransformerConfig
 from zoo.transformer.feedforward import ActivationName, Mlp
-from zoo.transformer.heads import Classification, First, Head, MultipleChoice
+from zoo.transformer.heads import Classification, First, Head, MultiLabel, MultipleChoice
 from zoo.transformer.initial import Gpt2Initial
 from zoo.weights import vocabulary
 from zoo.weights.links import Link
@@ -146,11 +146,20 @@ def labels(settings: Mapping[str, Any]) -> tuple[str, ...]:
     return names
 
 
+MULTI_LABEL = "multi_label_classification"
+
+
+def classification(settings: Mapping[str, Any]) -> type[Classification]:
+    """Return what a head with labels is: ``problem_type`` says whether several of them can be right at once."""
+    return MultiLabel if settings.get("problem_type") == MULTI_LABEL else Classification
+
+
 def label_settings(head: Head | None) -> dict[str, Any]:
-    """Return ``id2label`` and ``label2id`` of a head that has labels."""
+    """Return ``id2label`` and ``label2id`` of a head that has labels, and whether several can be right at once."""
     if not isinstance(head, Classification):
         return {}
-    return {
+    kind = {"problem_type": MULTI_LABEL} if isinstance(head, MultiLabel) else {}
+    return kind | {
         "id2label": {str(index): name for index, name in enumerate(head.labels)},
         "label2id": {name: index for index, name in enumerate(head.labels)},
     }

@@ -21,9 +21,11 @@ from zoo.tokenizers.codecs import CodecConfig
 from zoo.tokenizers.none import NoTokenizer
 from zoo.weights.files import (
     MANIFEST,
+    digest,
     files_below,
     make_writable,
     read_json,
+    read_manifest,
     read_text,
     remove,
     sync_folder,
@@ -179,6 +181,15 @@ def publish(folder: Path, contents: Contents, put_weights: Callable[[Path], str]
         remove(stage)
 
 
+def restate(folder: Path, card: Mapping[str, Any]) -> None:
+    """Give a checkpoint another card; all else stays as it is."""
+    stated = read_manifest(folder)
+    write_file(folder / "card.yaml", [dump_yaml(card)])
+    hashes = stated | {"card.yaml": digest(folder / "card.yaml")}
+    write_file(folder / MANIFEST, [json.dumps(hashes, indent=1).encode()])
+    sync_folder(folder)
+
+
 def _move(stage: Path, folder: Path) -> None:
     """Rename the files of a complete checkpoint into ``folder``, drop those of another tokenizer, the manifest last."""
     names = files_below(stage)
@@ -251,6 +262,7 @@ def opened(folder: Path) -> Opened | OpenedCodec:
         tokenizer=checkpoint.tokenizer() or NoTokenizer(config.vocabulary, modality=modality),
         card=checkpoint.card,
         recipe=checkpoint.recipe,
+        head=stated if isinstance(stated := checkpoint.config.get("head"), str) else None,
     )
 
 

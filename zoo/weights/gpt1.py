@@ -14,7 +14,7 @@ from zoo.errors import ZooError
 from zoo.transformer.block import PostNorm
 from zoo.transformer.config import TransformerConfig
 from zoo.transformer.feedforward import ActivationName, Mlp
-from zoo.transformer.heads import Classification, MultipleChoice
+from zoo.transformer.heads import Classification, MultiLabel, MultipleChoice
 from zoo.transformer.initial import NormalInitial
 from zoo.transformer.norm import LayerNorm
 from zoo.weights.family import (
@@ -121,6 +121,7 @@ def _settings(config: TransformerConfig) -> dict[str, Any]:
 _ARCHITECTURES: dict[type, str] = {
     type(None): "OpenAIGPTLMHeadModel",
     Classification: "OpenAIGPTForSequenceClassification",
+    MultiLabel: "OpenAIGPTForSequenceClassification",
     MultipleChoice: "OpenAIGPTDoubleHeadsModel",
 }
 

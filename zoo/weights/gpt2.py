@@ -16,7 +16,7 @@ import torch
 from zoo.architecture import AnyNetwork
 from zoo.errors import ZooError
 from zoo.transformer.config import TransformerConfig
-from zoo.transformer.heads import Classification, Head, Last, MultipleChoice, Span
+from zoo.transformer.heads import Classification, Head, Last, MultiLabel, MultipleChoice, Span
 from zoo.transformer.model import Transformer
 from zoo.transformer.norm import LayerNorm
 from zoo.weights.family import (
@@ -26,6 +26,7 @@ from zoo.weights.family import (
     activation_name,
     activation_of,
     architectures,
+    classification,
     hidden_width,
     label_settings,
     labels,
@@ -90,7 +91,7 @@ def head(settings: Mapping[str, Any], names: Collection[str]) -> Head | None:
     """Return the head that a GPT's tensors belong to."""
     architectures(settings)
     if "score.weight" in names:
-        return Classification(labels=labels(settings), pool=Last(), bias=False, dropout=0.0)
+        return classification(settings)(labels=labels(settings), pool=Last(), bias=False, dropout=0.0)
     if "multiple_choice_head.summary.weight" in names:
         return _multiple_choice(settings)
     return Span() if "qa_outputs.weight" in names else None
@@ -163,6 +164,7 @@ def sizes(config: TransformerConfig) -> dict[str, Any]:
 _ARCHITECTURES: dict[type, str] = {
     type(None): "GPT2LMHeadModel",
     Classification: "GPT2ForSequenceClassification",
+    MultiLabel: "GPT2ForSequenceClassification",
     MultipleChoice: "GPT2DoubleHeadsModel",
     Span: "GPT2ForQuestionAnswering",
 }
@@ -218,7 +220,8 @@ def head_links(head: Head | None) -> list[Link]:
     """Return the names of a head's weights, the same in GPT-1 and GPT-2."""
     if head is None:
         return []
-    theirs = {Classification: "score", MultipleChoice: "multiple_choice_head.summary", Span: "qa_outputs"}[type(head)]
+    names = {Classification: "score", MultipleChoice: "multiple_choice_head.summary", Span: "qa_outputs"}
+    theirs = next(name for kind, name in names.items() if isinstance(head, kind))
     bias = not isinstance(head, Classification) or head.bias
     return [same(f"classifier.output.{part}", f"{theirs}.{part}") for part in ("weight", "bias")[: 1 + bias]]
 

@@ -24,7 +24,7 @@ from zoo.architecture import AnyNetwork
 from zoo.errors import ZooError
 from zoo.tokenizers.base import Tokenizer
 from zoo.transformer.config import TransformerConfig
-from zoo.transformer.heads import Classification, Mean
+from zoo.transformer.heads import Classification, Mean, MultiLabel
 from zoo.transformer.initial import ImageGptInitial
 from zoo.transformer.model import Transformer
 from zoo.transformer.norm import RMSNorm
@@ -95,6 +95,7 @@ def _settings(config: TransformerConfig) -> dict[str, Any]:
 _ARCHITECTURES: dict[type, str] = {
     type(None): "ImageGPTForCausalImageModeling",
     Classification: "ImageGPTForImageClassification",
+    MultiLabel: "ImageGPTForImageClassification",
 }
 
 

@@ -35,6 +35,7 @@ class Opened:
         links: the names of the weights in ``source``; None for our own.
         finish: what is left to do with the weights once they are read (a scale to fold in).
         finite: refuse NaN and infinity.
+        head: what fine-tuning made of it; None where it was only trained.
     """
 
     where: str
@@ -46,6 +47,7 @@ class Opened:
     links: Sequence[Link] | None = None
     finish: Callable[[AnyNetwork], None] = _unchanged
     finite: bool = True
+    head: str | None = None
 
     def network(self, device: torch.device, dtype: torch.dtype) -> AnyNetwork:
         """Return the network with its weights.

@@ -1,0 +1,86 @@
+"""What a network with a head says of samples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import torch
+
+from zoo.classify.answers import Answers
+from zoo.classify.kinds import SeveralLabels, kind_of
+from zoo.classify.prediction import JOIN, Prediction
+from zoo.classify.reading import Reader, Row, collate
+from zoo.data.records import TextRow
+from zoo.errors import ZooError
+from zoo.generate.sampler import device_of, evaluation_mode
+from zoo.tokenizers.base import Tokenizer
+from zoo.transformer.heads import Span
+from zoo.transformer.model import Transformer
+
+
+class Classifier:
+    """Reads samples and says what they are.
+
+    Args:
+        network: with a head.
+        tokenizer: makes the ids.
+        both_orders, start: see ``Reader``.
+
+    Raises:
+        ZooError: a network without a head, or no tokenizer.
+    """
+
+    def __init__(
+        self, network: Transformer, tokenizer: Tokenizer[Any], *, both_orders: bool = False, start: bool = True
+    ) -> None:
+        self.network = network
+        self.reader = Reader(network, tokenizer, both_orders=both_orders, start=start)
+        self.head = network.config.head
+        self.kind = None if isinstance(self.head, Span) else kind_of(self.head)
+
+    def predict(self, samples: Iterable[tuple[str, Any]], *, batch: int = 16) -> Iterator[Prediction]:
+        """Yield what each sample is, in order.
+
+        Args:
+            samples: (name for messages, sample): see ``Reader.rows``.
+            batch: samples that are read at once.
+
+        Raises:
+            ZooError: a sample that cannot be read, named.
+        """
+        waiting: list[tuple[Any, list[Row]]] = []
+        for name, sample in samples:
+            try:
+                if self.kind is None:
+                    yield Answers(self.network, self.reader).answer(sample)
+                    continue
+                waiting.append((sample, self.reader.rows(sample)))
+            except ZooError as error:
+                raise ZooError(str(error) if name in str(error) else f"{name}: {error}") from None
+            if len(waiting) == batch:
+                yield from self._said(waiting)
+                waiting = []
+        if waiting:
+            yield from self._said(waiting)
+
+    def _said(self, read: Sequence[tuple[Any, list[Row]]]) -> Iterator[Prediction]:
+        assert self.kind is not None
+        rows = collate([rows for _, rows in read]).to(device_of(self.network))
+        assert rows.groups is not None
+        with evaluation_mode(self.network), torch.inference_mode():
+            logits, _ = self.network.judge(rows.ids, lengths=rows.lengths, conditioning=rows.conditioning)
+            probabilities = self.kind.probabilities(self.kind.gathered(logits, rows.groups)).cpu()
+        for (sample, _), values in zip(read, probabilities.tolist(), strict=True):
+            names = self.network.labels or (sample.choices if isinstance(sample, TextRow) else ())
+            yield self._prediction(names, values)
+
+    def _prediction(self, names: Sequence[str], values: Sequence[float]) -> Prediction:
+        known = dict(zip(names, values, strict=False))
+        if isinstance(self.kind, SeveralLabels):
+            label = JOIN.join(name for name, value in known.items() if value >= 0.5)
+            return Prediction(
+                label=label, probability=min(max(value, 1 - value) for value in values), probabilities=known
+            )
+        best = max(known, key=lambda name: known[name])
+        return Prediction(label=best, probability=known[best], probabilities=known)

@@ -1,0 +1,84 @@
+"""Samples by themselves, without labels or parts: files, folders, and the rows of tables and arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from zoo.data.documents import from_file
+from zoo.data.files import DataFile, Found, Kind, find
+from zoo.data.labelled import OWN
+from zoo.data.read import KINDS, choose
+from zoo.data.read_image import read_image, read_images
+from zoo.data.read_sound import read_sound
+from zoo.data.read_table import read_table
+from zoo.data.records import TextRow
+from zoo.errors import ZooError
+from zoo.tokenizers.base import Modality
+
+
+@dataclass(frozen=True, kw_only=True)
+class Named:
+    """One sample that is still to be read.
+
+    Attributes:
+        name: as people know it: the file, or the file and the row.
+        read: reads it; ZooError if it cannot be read.
+    """
+
+    name: str
+    read: Callable[[], Any]
+
+
+def samples_of(
+    words: Sequence[str], modality: Modality, *, columns: Mapping[str, str] | None = None, encoding: str = "utf-8"
+) -> Iterator[Named]:
+    """Yield the samples of one modality that files, folders and globs hold, in order.
+
+    A text file is one sample, a row of a table one, a picture of an array one, a sound file one.
+
+    Args:
+        words: paths.
+        modality: of the samples.
+        columns: our names of a table's columns to its own.
+        encoding: of text files and tables.
+
+    Raises:
+        ZooError: nothing there, or files of another kind: one line that names it.
+    """
+    for word in words:
+        found = find(word)
+        for file in _files(found, modality):
+            yield from _samples(file, found, modality, columns or {}, encoding)
+
+
+def _files(found: Found, modality: Modality) -> Sequence[DataFile]:
+    kinds: tuple[Kind, ...] = OWN[modality]
+    if found.form == "folder" or modality != "text":
+        return choose(found, *kinds)
+    for file in found.files:
+        if file.kind not in (None, *kinds):
+            raise ZooError(f"{file.path}: expected texts, but '{file.suffix}' files are {KINDS[file.kind or 'other']}")
+    return found.files
+
+
+def _samples(
+    file: DataFile, found: Found, modality: Modality, columns: Mapping[str, str], encoding: str
+) -> Iterator[Named]:
+    name = str(file.path) if found.form != "folder" else file.name
+    if file.kind == "table":
+        table = read_table(file, columns, encoding=encoding)
+        for row in range(len(table)):
+            yield Named(name=f"{name}:{table.lines[row]}", read=partial(table.row, row))
+    elif modality == "text":
+        yield Named(name=name, read=lambda: TextRow(text=from_file(file, encoding).text()))
+    elif modality == "music":
+        yield Named(name=name, read=lambda: read_sound(file.path))
+    elif file.kind == "image":
+        yield Named(name=name, read=lambda: read_image(file.path))
+    else:
+        records = read_images(str(file.path if found.form == "file" else found.path), alone=True)
+        for index in range(len(records)):
+            yield Named(name=f"{name}:{records.names[index]}", read=partial(records.load, index))

@@ -1,0 +1,68 @@
+"""A network with a new head, and with new ids where the head needs them, which keeps the weights that it has."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+from torch import nn
+
+from zoo.architecture import outline
+from zoo.errors import ZooError
+from zoo.transformer.heads import Head
+from zoo.transformer.model import Transformer
+
+
+@torch.no_grad()
+def with_head(network: Transformer, head: Head, *, more: int = 0, seed: int = 0) -> Transformer:
+    """Return ``network`` with ``head``; all else is shared with it, not copied.
+
+    A head of the same labels and shape goes on as it is; any other is drawn anew.
+
+    Args:
+        network: is of no use afterwards.
+        head: the new one.
+        more: ids that are put after the vocabulary, to be read and predicted.
+        seed: of the new weights.
+
+    Raises:
+        ZooError: a head that the network cannot have.
+    """
+    old = network.config
+    ids = old.vocabulary + more
+    predicted = old.output_vocabulary
+    if more and predicted is not None and not old.tied:
+        predicted += more
+    try:
+        config = dataclasses.replace(old, head=head, vocabulary=ids, output_vocabulary=predicted)
+    except ZooError as error:
+        raise ZooError(str(error).removeprefix("head: ")) from None
+    made = outline(config)
+    assert isinstance(made, Transformer)
+    known = dict(network.named_parameters())
+    if not _same(old.head, head):
+        known = {name: weight for name, weight in known.items() if not name.startswith("classifier.")}
+    like = next(network.parameters())
+    fresh: set[int] = set()
+    for prefix, module in made.named_modules():
+        for name, weight in list(module.named_parameters(recurse=False)):
+            there = known.get(f"{prefix}.{name}" if prefix else name)
+            if there is None or there.shape != weight.shape:
+                there = nn.Parameter(torch.zeros(weight.shape, dtype=like.dtype, device=like.device))
+                fresh.add(id(there))
+            setattr(module, name, there)
+    torch.manual_seed(seed)
+    for role, weight in made.matrices():
+        if id(weight) in fresh:
+            config.initial.draw(weight, role, width=config.width, depth=config.depth)
+    for name, weight in made.named_parameters():
+        if id(weight) in fresh and name in known:
+            weight[: len(known[name])] = known[name]
+    return made
+
+
+def _same(old: Head | None, new: Head) -> bool:
+    """Return whether a head's weights mean the same in both."""
+    if old is None or type(old) is not type(new):
+        return False
+    return getattr(old, "labels", None) == getattr(new, "labels", None) and old.layer == new.layer
