@@ -1,4 +1,4 @@
-"""AdamW, Muon and RMSprop: which weights they move how, and their state by name."""
+"""AdamW, Muon, RMSprop and Jukebox's Adam: which weights they move how, and their state by name."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.train import small
 from zoo.architecture import build_network
 from zoo.errors import ZooError
 from zoo.recurrent import RecurrentConfig
-from zoo.train.optimizer import AdamW, Muon, Optimizer, OptimizerSettings, RmsProp, hidden_matrices
+from zoo.train.optimizer import AdamW, JukeboxAdam, Muon, Optimizer, OptimizerSettings, RmsProp, hidden_matrices
 
 
 def gradients(network: nn.Module, seed: int) -> None:
@@ -61,6 +61,26 @@ def test_rms_prop_divides_by_the_root_of_the_running_square() -> None:
         torch.testing.assert_close(parameter.detach(), before[name] - 0.01 * parameter.grad / (root + 1e-7))
 
 
+def test_jukebox_adam_decays_everything_at_the_corrected_rate_and_corrects_no_square() -> None:
+    network = small.network()
+    names = [name for name, _ in network.named_parameters()]
+    weights = {name: parameter.detach().double() for name, parameter in network.named_parameters()}
+    mean, square = ({name: torch.zeros_like(weights[name]) for name in names} for _ in range(2))
+    optimizer = JukeboxAdam(betas=(0.9, 0.925), weight_decay=0.3, eps=1e-2).build(network)
+    for step in range(1, 5):
+        gradients(network, step)
+        rate = 0.02 * (1 - 0.925**step) ** 0.5 / (1 - 0.9**step)
+        for name, parameter in network.named_parameters():
+            assert parameter.grad is not None
+            mean[name] = 0.9 * mean[name] + 0.1 * parameter.grad
+            square[name] = 0.925 * square[name] + 0.075 * parameter.grad**2
+            update = mean[name] / (square[name].sqrt() + 1e-2) + 0.3 * weights[name]
+            weights[name] = weights[name] - rate * update
+        optimizer.step(0.02)
+    for name, parameter in network.named_parameters():
+        torch.testing.assert_close(parameter.detach().double(), weights[name], atol=1e-6, rtol=1e-5)
+
+
 def test_hidden_matrices_leave_out_embeddings_and_the_output() -> None:
     torch.manual_seed(0)
     config = RecurrentConfig(vocabulary=7, context=5, embedding_width=6, width=8, depth=2)
@@ -73,7 +93,7 @@ def test_hidden_matrices_leave_out_embeddings_and_the_output() -> None:
     }
 
 
-@pytest.mark.parametrize("settings", [AdamW(), Muon(), RmsProp()])
+@pytest.mark.parametrize("settings", [AdamW(), Muon(), RmsProp(), JukeboxAdam(weight_decay=0.1)])
 def test_state_goes_over_to_another_optimizer_exactly(settings: OptimizerSettings) -> None:
     network, twin = small.network(), small.network(1)
     optimizer = settings.build(network)

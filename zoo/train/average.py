@@ -14,7 +14,8 @@ from zoo.errors import ZooError
 class Average:
     """Exponential moving average of a network's parameters.
 
-    The decay rises from 0.18 at the first update to ``decay``, so that the random start is soon forgotten.
+    The decay rises from 0.18 at the first update to ``decay``, so that the random start is soon forgotten. (Jukebox's
+    priors average with ``decay`` from the first update on, which is the same after about ``9 / (1 - decay)`` of them.)
 
     Args:
         network: its current parameters are the first average.

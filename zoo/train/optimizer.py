@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeAlias
 
@@ -125,7 +125,62 @@ class RmsProp:
         return Optimizer([(part, list(named))])
 
 
-OptimizerSettings: TypeAlias = AdamW | Muon | RmsProp
+@dataclass(frozen=True, kw_only=True)
+class JukeboxAdam:
+    """Adam as Jukebox's priors were trained by it (their ``utils/fp16.py``), which is none of the textbook's.
+
+    An update subtracts ``rate * sqrt(1 - b2^t) / (1 - b1^t) * (mean / (sqrt(square) + eps) + weight_decay * weight)``:
+    ``eps`` stands beside the root of the square before its bias is corrected, so that it counts for more in the first
+    steps, and weight decay, of every parameter, follows the corrected rate.
+
+    Attributes:
+        betas: decay of the running mean and of the running square.
+        weight_decay: per step and unit of learning rate; the top priors have 0.002.
+        eps: added to the root of the square.
+    """
+
+    betas: tuple[float, float] = (0.9, 0.999)
+    weight_decay: float = 0.0
+    eps: float = 1e-8
+
+    def __post_init__(self) -> None:
+        _check(self.betas, self.weight_decay, self.eps)
+
+    def build(self, network: nn.Module) -> Optimizer:
+        """Return an optimizer of all trainable parameters of ``network``."""
+        named = _trainable(network)
+        return Optimizer([(_JukeboxAdam(named.values(), self), list(named))])
+
+
+class _JukeboxAdam(torch.optim.Optimizer):
+    def __init__(self, parameters: Iterable[nn.Parameter], settings: JukeboxAdam) -> None:
+        super().__init__(parameters, {"lr": 0.0})
+        self._settings = settings
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> Any:
+        """Update every parameter that has a gradient."""
+        (first, second), decay, eps = self._settings.betas, self._settings.weight_decay, self._settings.eps
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is None:
+                    continue
+                state = self.state[parameter]
+                if not state:
+                    state["step"] = torch.tensor(0.0)
+                    state["exp_avg"] = torch.zeros_like(parameter)
+                    state["exp_avg_sq"] = torch.zeros_like(parameter)
+                state["step"] += 1
+                mean, square, count = state["exp_avg"], state["exp_avg_sq"], float(state["step"])
+                mean.lerp_(parameter.grad, 1.0 - first)
+                square.mul_(second).addcmul_(parameter.grad, parameter.grad, value=1.0 - second)
+                rate = group["lr"] * (1.0 - second**count) ** 0.5 / (1.0 - first**count)
+                if decay:
+                    parameter.mul_(1.0 - rate * decay)
+                parameter.addcdiv_(mean, square.sqrt().add_(eps), value=-rate)
+
+
+OptimizerSettings: TypeAlias = AdamW | Muon | RmsProp | JukeboxAdam
 
 
 class Optimizer:

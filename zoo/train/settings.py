@@ -26,12 +26,13 @@ class TrainSettings:
         batch: rows in one forward pass.
         accumulation: forward passes per update; the loss is a mean over all their predicted ids (and labels).
         learning_rate: peak rate; ``schedule`` multiplies it.
-        optimizer: AdamW or Muon.
+        optimizer: AdamW, Muon, RMSprop, or the Adam of Jukebox's priors.
         schedule: course of the learning rate.
         objective: what is minimised: ``CrossEntropy`` of every next id, ``MaskedLanguageModel``, ``MusicAndLyrics``, or
             of codecs ``SoundReconstruction`` and ``PictureReconstruction``.
         clip: largest norm of all gradients together; 0 switches clipping off.
-        average: decay of the running average of the weights, which is then evaluated and published; 0 = none.
+        average: decay of the running average of the weights, which is then evaluated and published; 0 = none. Jukebox's
+            priors have 1 - rows of an update / 8,000.
         dtype: of the matrix products; ``auto`` takes bfloat16 where a measurement says that it gains.
         evaluate_every: updates between evaluations on the held-out part, with one at the end, too; 0 = only at the end.
         save_every: updates between checkpoints, with one at the end, too; 0 = only at the end.
