@@ -10,7 +10,16 @@ from tests.train import small
 from zoo.architecture import build_network
 from zoo.errors import ZooError
 from zoo.recurrent import RecurrentConfig
-from zoo.train.optimizer import AdamW, JukeboxAdam, Muon, Optimizer, OptimizerSettings, RmsProp, hidden_matrices
+from zoo.train.optimizer import (
+    AdamW,
+    JukeboxAdam,
+    Muon,
+    Optimizer,
+    OptimizerSettings,
+    RmsProp,
+    hidden_matrices,
+    restrict,
+)
 
 
 def gradients(network: nn.Module, seed: int) -> None:
@@ -134,3 +143,18 @@ def test_parameters_without_a_gradient_are_left_alone() -> None:
     again = AdamW().build(network)
     again.load(optimizer.state())
     assert set(again.state()) == set(optimizer.state())
+
+
+def test_only_the_parts_that_are_named_learn() -> None:
+    network = small.network()
+    restrict(network, ["blocks.0.attention", "embedding"])
+    learn = {name for name, parameter in network.named_parameters() if parameter.requires_grad}
+    assert learn
+    assert all(name.startswith(("blocks.0.attention.", "embedding.")) for name in learn)
+    kept = {name: parameter.detach().clone() for name, parameter in network.named_parameters() if name not in learn}
+    optimizer = AdamW().build(network)
+    gradients(network, 0)
+    optimizer.step(0.1)
+    assert all(torch.equal(dict(network.named_parameters())[name], value) for name, value in kept.items())
+    with pytest.raises(ZooError, match=r"no part 'block\.0'; did you mean 'blocks\.0'"):
+        restrict(network, ["block.0"])

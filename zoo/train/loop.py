@@ -25,6 +25,7 @@ from zoo.train.feed import Feed
 from zoo.train.log import Log
 from zoo.train.monitor import Monitor, Quiet, Report
 from zoo.train.objective import Objective
+from zoo.train.optimizer import restrict
 from zoo.train.settings import TrainSettings
 from zoo.train.signals import Interrupted as Interrupted
 from zoo.train.signals import Signals
@@ -96,6 +97,8 @@ class Trainer:
         self.device = next(network.parameters()).device
         if settings.recompute:
             recompute(network)
+        if settings.only:
+            restrict(network, settings.only)
         self.optimizer = settings.optimizer.build(network)
         self.average = Average(network, settings.average) if settings.average else None
         self.best: dict[str, Tensor] | None = None

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
-from zoo.errors import ZooError
+from zoo.errors import ZooError, suggest
 
 
 def _check(betas: tuple[float, float], weight_decay: float, eps: float) -> None:
@@ -250,6 +250,28 @@ def hidden_matrices(network: nn.Module) -> set[str]:
                 if parameter.ndim == 2 and id(parameter) not in apart:
                     names.add(name)
     return names
+
+
+def restrict(network: nn.Module, parts: Sequence[str]) -> None:
+    """Let the weights of ``parts`` learn, and no others.
+
+    Args:
+        network: the parts are of.
+        parts: names as ``network.named_parameters()`` begins them: ``blocks.3``, ``label_embedding``.
+
+    Raises:
+        ZooError: there is no such part.
+    """
+    known = dict(network.named_parameters())
+    chosen = {part: [name for name in known if f"{name}.".startswith(f"{part}.")] for part in parts}
+    for part, names in chosen.items():
+        if not names:
+            places = [name.split(".") for name in known]
+            near = [".".join(place[: part.count(".") + 1]) for place in places]
+            raise ZooError(f"train.only: this network has no part '{part[:60]}'{suggest(part, near)}")
+    network.requires_grad_(False)
+    for name in (name for names in chosen.values() for name in names):
+        known[name].requires_grad_(True)
 
 
 def _layer_parameters(layer: object) -> list[nn.Parameter]:

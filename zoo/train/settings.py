@@ -38,6 +38,7 @@ class TrainSettings:
         save_every: updates between checkpoints, with one at the end, too; 0 = only at the end.
         log_every: updates between log entries.
         patience: stop after so many evaluations without a new best loss, and publish the best weights; 0 = never.
+        only: names of parts whose weights alone learn, such as ``[label_embedding, lyrics]``; none for all.
         recompute: keep a layer's input alone for the gradient and compute the rest again: a third more time, a fraction
             of the memory, the same weights.
         compile: use torch.compile (takes a minute at the start, and a C++ compiler).
@@ -59,6 +60,7 @@ class TrainSettings:
     save_every: int = 250
     log_every: int = 10
     patience: int = 0
+    only: tuple[str, ...] = ()
     recompute: bool = False
     compile: bool = False
     workers: int = 0
