@@ -27,7 +27,7 @@ ALLOWED: dict[str, set[str]] = {
     "memory": set(),
     "download": {"errors"},
     "tokenizers": GROUND,
-    "data": GROUND | {"tokenizers"},
+    "data": GROUND | {"tokenizers", "music"},
     "transformer": GROUND,
     "recurrent": GROUND,
     "music": GROUND | {"transformer", "tokenizers"},

@@ -18,6 +18,7 @@ from zoo.errors import ZooError
 from zoo.loading import choose_device, open_checkpoint
 from zoo.memory import total_bytes
 from zoo.music.config import PriorConfig
+from zoo.music.names import Names
 from zoo.recipe import Recipe
 from zoo.settings import tag, to_mapping
 from zoo.tokenizers.base import Modality, Tokenizer
@@ -92,7 +93,7 @@ class Run:
 
     def _afresh(self, corpus: Corpus) -> tuple[Tokenizer[Any], AnyNetwork]:
         tokenizer = self._earlier_tokenizer() or self.recipe.tokenizer.fit(corpus.samples())
-        config = with_vocabulary(self.recipe.model, tokenizer, corpus.classes)
+        config = with_vocabulary(self.recipe.model, tokenizer, corpus.classes, corpus.names)
         refuse_too_large(config)
         torch.manual_seed(self.seed)
         return tokenizer, build_network(config)
@@ -198,15 +199,17 @@ class Prepared:
         )
 
 
-def with_vocabulary(config: NetworkConfig, tokenizer: Tokenizer[Any], classes: tuple[str, ...] = ()) -> NetworkConfig:
-    """Return ``config`` for the ids of ``tokenizer`` and for ``classes``: all that a swap of data or tokenizer takes.
+def with_vocabulary(
+    config: NetworkConfig, tokenizer: Tokenizer[Any], classes: tuple[str, ...] = (), names: Names | None = None
+) -> NetworkConfig:
+    """Return ``config`` for the ids of ``tokenizer``, ``classes`` and ``names``: all that other data take.
 
     A start id that is the tokenizer's last one is read and not predicted; a network that sees both sides of an id has
     no use for it and does not read it either.
     """
     spec = tokenizer.spec
     if isinstance(config, PriorConfig):
-        return config.with_codes(spec.vocabulary_size)
+        return (config if names is None else config.with_names(names)).with_codes(spec.vocabulary_size)
     if isinstance(config, TransformerConfig):
         config = dataclasses.replace(config, classes=classes)
         if config.encoder is not None:

@@ -15,6 +15,7 @@ import zoo
 from zoo.architecture import build_network, count_parameters
 from zoo.codec import CodecRun
 from zoo.model import Model
+from zoo.music.config import PriorConfig
 from zoo.paths import recipes_folder
 from zoo.recipe import CodecRecipe, Recipe, build, compose, describe, names
 from zoo.run import Run
@@ -145,10 +146,14 @@ def draws_pictures(model: Model) -> None:
 
 
 def plays_music(model: Model) -> None:
-    sample = model.generate(max_new_tokens=20, seed=1)
+    conditions = {}
+    if isinstance(model.config, PriorConfig) and model.config.above is not None:
+        length = model.config.context // model.config.above.ratio
+        conditions["above"] = torch.arange(length) % model.config.above.codes
+    sample = model.generate(max_new_tokens=20, seed=1, conditions=conditions)
     assert isinstance(sample, zoo.Audio)
     assert len(sample.samples) == 20 * model.tokenizer.hop
-    assert np.array_equal(sample.samples, model.generate(max_new_tokens=20, seed=1).samples)
+    assert np.array_equal(sample.samples, model.generate(max_new_tokens=20, seed=1, conditions=conditions).samples)
 
 
 @pytest.mark.parametrize("name", names())

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from zoo.errors import ZooError
+from zoo.music.names import Names
 from zoo.network import Conditioning, Network
 from zoo.tokenizers.base import Modality, Tokenizer
 from zoo.tokenizers.codec import Codec
@@ -190,10 +191,12 @@ class Corpus(ABC):
     Attributes:
         modality: what its samples are.
         classes: names of the classes that a network is told beside each sample, in the order of their numbers.
+        names: artists and genres that a prior is told, None where there are none.
     """
 
     modality: Modality
     classes: tuple[str, ...] = ()
+    names: Names | None = None
 
     @abstractmethod
     def samples(self) -> Iterable[Any]:

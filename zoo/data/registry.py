@@ -8,7 +8,8 @@ from zoo.data.images import Digits, Images
 from zoo.data.masked import Masked
 from zoo.data.melodies import Melodies
 from zoo.data.pairs import Pairs
+from zoo.data.songs import Songs
 from zoo.data.sounds import Sounds
 from zoo.data.text import Text, Topics
 
-DataSettings = Text | Adder | Fables | Topics | Masked | Pairs | Images | Digits | Sounds | Melodies
+DataSettings = Text | Adder | Fables | Topics | Masked | Pairs | Images | Digits | Sounds | Melodies | Songs

@@ -35,7 +35,9 @@ class TokenPart:
         ids: of all stretches, one after the other, as small as the vocabulary allows.
         firsts: int64 (stretches,), where each begins in ``ids``.
         counts: int64 (stretches,), ids of each.
-        numbers: int64 (stretches,), the sound of each, for messages.
+        numbers: int64 (stretches,), the sound of each.
+        starts: int64 (stretches,), the sample of its sound at which each begins, at the tokenizer's rate.
+        totals: int64 (stretches,), the samples of its whole sound.
         classes: int64 (stretches,), None where there are none.
     """
 
@@ -43,6 +45,8 @@ class TokenPart:
     firsts: NDArray[np.int64]
     counts: NDArray[np.int64]
     numbers: NDArray[np.int64]
+    starts: NDArray[np.int64]
+    totals: NDArray[np.int64]
     classes: NDArray[np.int64] | None
 
 
@@ -77,7 +81,17 @@ def encode_parts(
         counts = np.array(facts["counts"], dtype=np.int64)
         own = None if classes is None else classes[spans.numbers]
         firsts = np.cumsum(counts) - counts
-        parts.append(TokenPart(ids=ids, firsts=firsts, counts=counts, numbers=spans.numbers, classes=own))
+        parts.append(
+            TokenPart(
+                ids=ids,
+                firsts=firsts,
+                counts=counts,
+                numbers=spans.numbers,
+                starts=spans.starts,
+                totals=lengths[spans.numbers],
+                classes=own,
+            )
+        )
     return parts[0], parts[1]
 
 

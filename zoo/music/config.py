@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from zoo.errors import ZooError
+from zoo.music.lyrics import V2, V3, Alphabet
 from zoo.music.names import Names
 from zoo.transformer.config import TransformerConfig
 from zoo.transformer.patterns import Cross, Prefix
@@ -170,7 +171,7 @@ class SeparateLyrics:
         transformer: causal; its last id is not predicted and begins every window.
         weight: of the loss of predicting lyrics, beside that of music.
         alignment: None where it is not known.
-        characters: of ids 1, 2, ...; empty where they are not known.
+        characters: of ids 1, 2, ...; empty for Jukebox's, where there are as many ids as it has.
     """
 
     transformer: TransformerConfig
@@ -193,6 +194,11 @@ class SeparateLyrics:
         return self.transformer.vocabulary - 1
 
     @property
+    def alphabet(self) -> Alphabet | None:
+        """What turns lyrics into ids; None where that is not known."""
+        return _alphabet(self.characters, self.ids)
+
+    @property
     def length(self) -> int:
         """Lyric ids that a window of music is told."""
         return self.transformer.context
@@ -207,7 +213,7 @@ class PrefixedLyrics:
         length: lyric ids that a window of music is told.
         weight: of the loss of predicting lyrics, beside that of music.
         alignment: None where it is not known.
-        characters: of ids 1, 2, ...; empty where they are not known.
+        characters: of ids 1, 2, ...; empty for Jukebox's, where there are as many ids as it has.
     """
 
     ids: int
@@ -220,6 +226,11 @@ class PrefixedLyrics:
         _check_lyrics(self.weight, self.ids, self.characters)
         if self.ids < 1 or self.length < 1:
             raise ZooError(f"lyrics need ids and length of at least 1, got {self.ids} and {self.length}")
+
+    @property
+    def alphabet(self) -> Alphabet | None:
+        """What turns lyrics into ids; None where that is not known."""
+        return _alphabet(self.characters, self.ids)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -324,6 +335,18 @@ class PriorConfig:
             self.transformer, vocabulary=predicted + begun, output_vocabulary=predicted if begun else None
         )
         return dataclasses.replace(self, transformer=transformer)
+
+    def with_names(self, names: Names) -> PriorConfig:
+        """Return the same for these artists and genres; itself where no labels are told."""
+        if self.labels is None:
+            return self
+        labels = dataclasses.replace(self.labels, artists=names.artist_count, genres=names.genre_count, names=names)
+        return dataclasses.replace(self, labels=labels)
+
+
+def _alphabet(characters: str, ids: int) -> Alphabet | None:
+    own = characters or {len(V2) + 1: V2, len(V3) + 1: V3}.get(ids, "")
+    return Alphabet(own) if own else None
 
 
 def _check_lyrics(weight: float, ids: int, characters: str) -> None:

@@ -9,9 +9,10 @@ from torch import Tensor
 
 from zoo.errors import ZooError
 from zoo.music.config import PriorConfig
-from zoo.music.lyrics import Alphabet, window
+from zoo.music.lyrics import window
 from zoo.music.names import Names
 
+NOTHING = torch.empty(0, dtype=torch.int64)
 NOBODY = -1
 """In the place of a genre: there is none."""
 
@@ -81,8 +82,8 @@ class Telling:
             genres = names.genre(piece.genre, labels.slots, unknown=unknown)
             if labels.timing is not None:
                 labels.timing.check(piece.total, piece.offset)
-        characters = "" if lyrics is None else lyrics.characters
-        if lyrics is not None and not characters and piece.lyrics:
+        alphabet = None if lyrics is None else lyrics.alphabet
+        if lyrics is not None and alphabet is None and piece.lyrics:
             raise ZooError("lyrics: this model does not say which character is which id")
         slots = labels.slots if labels is not None else 0
         return Told(
@@ -90,9 +91,7 @@ class Telling:
             offset=piece.offset,
             artist=artist,
             genres=(*genres, *[NOBODY] * (slots - len(genres))),
-            lyrics=Alphabet(characters).encode(piece.lyrics)
-            if lyrics is not None
-            else torch.empty(0, dtype=torch.int64),
+            lyrics=NOTHING if alphabet is None else alphabet.encode(piece.lyrics),
         )
 
     def labels(self, told: Told, start: int) -> Tensor:

@@ -14,7 +14,6 @@ from typing import Any
 
 from zoo.errors import ZooError
 from zoo.music.config import Above, Alignment, Labels, PrefixedLyrics, PriorConfig, SeparateLyrics, Timing
-from zoo.music.lyrics import V2, V3
 from zoo.settings import build
 from zoo.tokenizers.none import NoTokenizer
 from zoo.transformer.config import TransformerConfig
@@ -28,8 +27,6 @@ from zoo.weights.opened import Opened
 from zoo.weights.tensors import TensorSource
 from zoo.weights.torch_legacy import TorchSource
 
-CHARACTERS = {len(V2) + 1: V2, len(V3) + 1: V3}
-"""Of lyrics with so many ids."""
 MARK = "prior.x_emb.weight"
 """A tensor that every prior has."""
 
@@ -250,11 +247,9 @@ def _lyrics(stated: Settings, prefix: int) -> SeparateLyrics | PrefixedLyrics:
     alignment = None
     if stated.alignment_layer is not None and stated.alignment_head is not None:
         alignment = Alignment(layer=stated.alignment_layer, head=stated.alignment_head)
-    weight, characters = stated.prime_loss_fraction, CHARACTERS.get(stated.n_vocab, "")
+    weight = stated.prime_loss_fraction
     if prefix:
-        return PrefixedLyrics(
-            ids=stated.n_vocab, length=prefix, weight=weight, alignment=alignment, characters=characters
-        )
+        return PrefixedLyrics(ids=stated.n_vocab, length=prefix, weight=weight, alignment=alignment)
     encoder = TransformerConfig(
         vocabulary=stated.n_vocab + 1,
         output_vocabulary=stated.n_vocab,
@@ -268,7 +263,7 @@ def _lyrics(stated: Settings, prefix: int) -> SeparateLyrics | PrefixedLyrics:
         patterns=patterns(stated.prime_attn_order, stated.prime_depth, stated.n_tokens, stated.prime_blocks, 0),
         initial=JukeboxInitial(scale=stated.prime_init_scale),
     )
-    return SeparateLyrics(transformer=encoder, weight=weight, alignment=alignment, characters=characters)
+    return SeparateLyrics(transformer=encoder, weight=weight, alignment=alignment)
 
 
 def patterns(order: int, depth: int, context: int, blocks: int | None, prefix: int) -> tuple[AnyPattern, ...]:
