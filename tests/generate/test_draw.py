@@ -5,7 +5,16 @@ import math
 import pytest
 import torch
 
-from zoo.generate.draw import IMPOSSIBLE, Draw, Greedy, InverseCumulative, Race, hashed_uniform, log_exponential
+from zoo.generate.draw import (
+    IMPOSSIBLE,
+    Draw,
+    Greedy,
+    InverseCumulative,
+    Race,
+    Replayed,
+    hashed_uniform,
+    log_exponential,
+)
 
 CPU = torch.device("cpu")
 
@@ -106,3 +115,21 @@ def test_inverse_cumulative_selects_its_columns() -> None:
     draw.select(torch.tensor([1]))
     logits = torch.zeros(1, 2)
     assert [draw(logits).item(), draw(logits).item()] == [1, 0]
+
+
+def test_a_race_that_skips_is_the_one_that_drew() -> None:
+    logits = torch.randn(150, 2, 37, generator=torch.Generator().manual_seed(1))
+    whole = Race([3, 4], torch.device("cpu"))
+    drawn = torch.stack([whole(step) for step in logits])
+    for first, second in ((0, 0), (63, 64), (64, 1), (100, 130)):
+        later = Race([3, 4], torch.device("cpu"), skip=[first, second])
+        steps = 150 - max(first, second)
+        for step in range(steps):
+            rows = torch.stack((logits[first + step, 0], logits[second + step, 1]))
+            assert later(rows).tolist() == [drawn[first + step, 0], drawn[second + step, 1]]
+
+
+def test_replayed_ids_come_first() -> None:
+    replayed = Replayed(torch.tensor([[5, 6], [7, 8]]), Greedy())
+    logits = torch.eye(3)[:2]
+    assert [replayed(logits).tolist() for _ in range(3)] == [[5, 7], [6, 8], [0, 1]]

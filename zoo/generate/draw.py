@@ -52,8 +52,10 @@ class Race:
     NUMBERS = 1 << 18
     """Numbers made at once: many steps of a small vocabulary, or one step of a large one."""
 
-    def __init__(self, seeds: Sequence[int], device: torch.device) -> None:
-        self._generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+    def __init__(self, seeds: Sequence[int], device: torch.device, *, skip: Sequence[int] | None = None) -> None:
+        """Draw for rows of these ``seeds``, each as if it had drawn ``skip`` ids (default: none) before."""
+        skip = [0] * len(seeds) if skip is None else skip
+        self._streams = [_Stream(seed, steps) for seed, steps in zip(seeds, skip, strict=True)]
         self._keys = torch.empty(len(seeds), 0, 2, dtype=torch.int32, device=device)
         self._handicaps = torch.empty(len(seeds), 0, 0, device=device)  # (rows, steps, vocabulary)
         self._step = 0
@@ -69,23 +71,39 @@ class Race:
 
     def select(self, rows: Tensor) -> None:
         """Go on with these rows (int64, on the CPU) only."""
-        self._generators = [self._generators[row] for row in rows.tolist()]
+        self._streams = [self._streams[row] for row in rows.tolist()]
         rows = rows.to(self._keys.device)
         self._keys, self._handicaps = self._keys[rows], self._handicaps[rows]
 
     def _refill(self, vocabulary: int) -> None:
         if not self._keys.shape[1]:
-            limits = torch.iinfo(torch.int32)
-            keys = [
-                torch.randint(limits.min, limits.max, (self.KEYS, 2), dtype=torch.int32, generator=own)
-                for own in self._generators
-            ]
+            keys = [own.take(self.KEYS) for own in self._streams]
             self._keys = torch.stack(keys).to(self._keys.device)
         steps = min(max(self.NUMBERS // (len(self._keys) * vocabulary), 1), self._keys.shape[1])
         group = max(self.NUMBERS // (steps * vocabulary), 1)  # rows at a time, so that numbers stay in the CPU's cache
         parts = torch.split(self._keys[:, :steps], group)
         self._handicaps = torch.cat([log_exponential(hashed_uniform(part, vocabulary)) for part in parts])
         self._keys, self._step = self._keys[:, steps:], 0
+
+
+class _Stream:
+    """The random keys of one row, one a step."""
+
+    def __init__(self, seed: int, skip: int) -> None:
+        self._generator = torch.Generator().manual_seed(seed)
+        self._left = torch.empty(0, 2, dtype=torch.int32)
+        for size in (Race.KEYS,) * (skip // Race.KEYS) + (skip % Race.KEYS,):
+            self.take(size)
+
+    def take(self, count: int) -> Tensor:
+        """Return the next ``count`` keys, int32 (count, 2), at most as many as are drawn at once."""
+        if len(self._left) < count:
+            limits = torch.iinfo(torch.int32)
+            size = (Race.KEYS, 2)
+            fresh = torch.randint(limits.min, limits.max, size, dtype=torch.int32, generator=self._generator)
+            self._left = torch.cat((self._left, fresh))
+        taken, self._left = self._left[:count], self._left[count:]
+        return taken
 
 
 def hashed_uniform(keys: Tensor, count: int) -> Tensor:
@@ -136,6 +154,26 @@ class InverseCumulative:
     def select(self, rows: Tensor) -> None:
         """Go on with these rows (int64, on the CPU) only."""
         self._numbers = self._numbers[:, rows]
+
+
+class Replayed:
+    """Ids that are known already, one step after the other, and from there on what another draw says."""
+
+    def __init__(self, ids: Tensor, then: Draw) -> None:
+        """Return ``ids`` (rows, steps) first; ``then`` is asked from the step after them on."""
+        self._ids, self._then, self._step = ids, then, 0
+
+    def __call__(self, logits: Tensor) -> Tensor:
+        """Return ids (rows,)."""
+        if self._step == self._ids.shape[1]:
+            return self._then(logits)
+        self._step += 1
+        return self._ids[:, self._step - 1].to(logits.device)
+
+    def select(self, rows: Tensor) -> None:
+        """Go on with these rows (int64, on the CPU) only."""
+        self._ids = self._ids[rows]
+        self._then.select(rows)
 
 
 def _checked(ids: Tensor, values: Tensor) -> Tensor:

@@ -165,13 +165,14 @@ class Prior(nn.Module):
                 added = self.label_embedding.timing(told.labels, self.context)
         if self.above is not None:
             wanted = self.context // self.above.config.ratio
-            if told.above is None or told.above.shape[1] != wanted:
+            if told.above is None or not 1 <= told.above.shape[1] <= wanted:
                 got = "none" if told.above is None else told.above.shape[1]
                 raise ZooError(
-                    f"this prior is told {wanted} ids of the level above: pass Conditioning(above=...), got {got}"
+                    f"this prior is told {wanted} ids of the level above, fewer for a window that is shorter than its "
+                    f"context: pass Conditioning(above=...), got {got}"
                 )
             stretched = self.above(told.above)
-            added = stretched if added is None else added + stretched
+            added = stretched if added is None else added[:, : stretched.shape[1]] + stretched
         source = self._checked(told.source)
         if self.lyrics is not None:
             memory, source = self.lyrics(source), None
@@ -204,6 +205,11 @@ class Prior(nn.Module):
         seen = 0 if cache is None else int(cache.lengths.max())
         if told.added is not None and told.added.shape[1] not in (1, ids.shape[1]):
             first = max(seen - self.config.prefix, 0)
+            if first + ids.shape[1] > told.added.shape[1]:
+                raise ZooError(
+                    f"this window ends with id {told.added.shape[1]}: no more of the level above was told, got "
+                    f"{first + ids.shape[1]} ids"
+                )
             told = replace(told, added=told.added[:, first : first + ids.shape[1]])
         if self.label_embedding is not None:
             ids = ids.clamp(max=self.output_vocabulary - 1)  # labels stand in the place of the id that begins a window
