@@ -30,6 +30,7 @@ VERBS = {
     "generate": "write with a checkpoint",
     "tokenize": "turn sounds, pictures or texts into ids",
     "reconstruct": "see and hear what comes back from ids",
+    "evaluate": "measure a checkpoint on data: the right figures, and a page of them",
     "probe": "what each layer of a checkpoint knows",
     "compare": "train one recipe with several tokenizers, and compare them",
     "pull": "fetch a checkpoint by name, once, for use without a network",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -83,7 +84,7 @@ def scale(low: float, high: float) -> tuple[float, float, float]:
     rough = spread / 5
     power = 10.0 ** _floor_log(rough)
     step = next(number * power for number in (1, 2, 5, 10) if number * power >= rough * 0.999)
-    begin, end = step * (low // step), step * -(-high // step)
+    begin, end = step * math.floor(low / step + 1e-9), step * math.ceil(high / step - 1e-9)
     return begin, max(end, begin + step), step
 
 

@@ -69,6 +69,7 @@ def read_documents(
     columns: Mapping[str, str] | None = None,
     encoding: str = "utf-8",
     fraction: float = 0.1,
+    whole: bool = False,
 ) -> Documents:
     """Read running text: a text file, a folder or glob of them, or a table's ``text`` column; ``.gz`` too.
 
@@ -80,24 +81,30 @@ def read_documents(
         columns: our names of columns to the table's.
         encoding: of text files and tables.
         fraction: part of the bytes of one text that is held out.
+        whole: all of it is the held-out part, whatever its files are called, and nothing is to be learned from.
 
     Raises:
         ZooError: nothing there, no text in it, not valid text: one line that names the file.
     """
     found = find(path)
     files = choose(found, "text", "table")
-    how = f"{encoding} {fraction} {sorted((columns or {}).items())}"
+    how = f"{encoding} {'whole' if whole else fraction} {sorted((columns or {}).items())}"
     if files[0].kind == "table":
         rows = _rows_of_tables(found, files, columns or {}, encoding, ("text",), make=Table.row)
-        require_both(rows.train, rows.held_out, path)
-        train: Sequence[Document] = Lazy(rows.train, lambda row: from_text(rows.names[row], rows[row].text))
-        held_out: Sequence[Document] = Lazy(rows.held_out, lambda row: from_text(rows.names[row], rows[row].text))
+        parts = (range(0), range(len(rows))) if whole else (rows.train, rows.held_out)
+        if not whole:
+            require_both(*parts, path)
+        train: Sequence[Document]
+        held_out: Sequence[Document]
+        train, held_out = (Lazy(part, lambda row: from_text(rows.names[row], rows[row].text)) for part in parts)
         return Documents(title=rows.title, train=train, held_out=held_out, sha256=rows.sha256, how=how)
     documents = [from_file(file, encoding) for file in files]
     if not any(document.size for document in documents):
         raise ZooError(f"{path}: is empty")
     train_files, held_out_files = split_names([file.name for file in files])
-    if found.form == "file" or not held_out_files:
+    if whole:
+        train, held_out = [], documents
+    elif found.form == "file" or not held_out_files:
         train, held_out = split_bytes(documents, fraction)
     else:
         train = [documents[index] for index in train_files]

@@ -21,7 +21,7 @@ from zoo.features.extract import MEAN, Featured, depth_of, features
 from zoo.memory import total_bytes
 from zoo.transformer.heads import AnyPool
 
-PENALTIES = (0.003, 0.03, 0.3)
+PENALTIES = (0.003, 0.03, 0.3, 3.0)
 """sklearn's C, of which each layer takes the one that is best on a tenth of the training part, held back for that."""
 ITERATIONS = 500
 MOST_FOR_PENALTY = 5000

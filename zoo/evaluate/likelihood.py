@@ -1,0 +1,307 @@
+"""How well a model predicts the samples of a data set: perplexity, bits per byte, pixel or second, as they apply."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from zoo.data.adapted import Adapted, fit
+from zoo.data.base import IGNORED, Batch, TokenData
+from zoo.data.images import ImageCorpus, Images
+from zoo.data.masked import Masked, MaskedCorpus
+from zoo.data.pairs import Pairs
+from zoo.data.read import Documents
+from zoo.data.records import Records
+from zoo.data.sounds import SoundCorpus, Sounds
+from zoo.data.stream import Stream, encode
+from zoo.data.text import TextCorpus
+from zoo.errors import ZooError
+from zoo.evaluate import outcome as shown
+from zoo.evaluate.language_model import evaluate
+from zoo.evaluate.outcome import Exhibit, Outcome, Told
+from zoo.evaluate.part import Data
+from zoo.evaluate.windows import Windows
+from zoo.generate.sampler import evaluation_mode
+from zoo.model import Model
+from zoo.tokenizers.base import TextTokenizer, Tokenizer
+
+PIECES = 400
+"""Tokens of the beginning of a text that are shown by how little they were expected."""
+SHOWN = 8
+"""Pictures that are shown of the easiest and of the hardest."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Likelihood:
+    """Nats of the held-out samples, in the contract's units.
+
+    Text is measured twice: in windows side by side as in training (``loss``, ``perplexity``, ``bits_per_byte``), and in
+    windows that overlap (``strided_...``), where no token is predicted from next to nothing.
+
+    Attributes:
+        stride: new tokens in each overlapping window; None for half the context, 0 leaves these out.
+        unknown: characters that the tokenizer does not know: ``refuse`` the text, or ``adapt`` it (``lossless`` is
+            then false, and bits per byte are of what was left).
+        batch: rows in a forward pass.
+    """
+
+    stride: int | None = None
+    unknown: Literal["refuse", "adapt"] = "refuse"
+    batch: int = 8
+
+    def __post_init__(self) -> None:
+        if self.stride is not None and self.stride < 0:
+            raise ZooError(f"stride must be at least 1, or 0 for windows side by side alone, got {self.stride}")
+        if self.batch < 1:
+            raise ZooError(f"batch must be at least 1, got {self.batch}")
+
+    def run(self, model: Model, data: Data, told: Told | None = None) -> Outcome:
+        """Evaluate; ``told`` hears how many batches are done.
+
+        Raises:
+            ZooError: data of another kind, or nothing in it to predict.
+        """
+        match model.modality:
+            case "image":
+                return self._pictures(model, data)
+            case "music":
+                return self._sounds(model, data)
+        if model.network.source_context is not None:
+            return self._pairs(model, data)
+        return self._text(model, data) if model.network.causal else self._gaps(model, data)
+
+    def _text(self, model: Model, data: Data) -> Outcome:
+        documents = data.documents()
+        tokenizer: Tokenizer[Any] = model.tokenizer
+        if self.unknown == "adapt" and (known := fit(tokenizer, documents.held_out)).table:
+            tokenizer = Adapted(tokenizer, known)
+        stream = encode(documents.held_out, tokenizer, key=f"{documents.key} evaluated")
+        if data.limit is not None:
+            stream = _cut(stream, tokenizer, data.limit)
+        context = min(model.network.context, max(1, len(stream.ids) - 1))
+        plain = Windows(stream, context=context, stride=context)
+        metrics = _measured(model, plain, self.batch)
+        stride = max(1, context // 2) if self.stride is None else self.stride
+        notes = [f"loss, perplexity and bits_per_byte: windows of {context:,} tokens side by side, as in training"]
+        if stride and plain.tokens > context:
+            found = _measured(model, Windows(stream, context=context, stride=stride), self.batch)
+            names = ("loss", "perplexity", "bits_per_byte")
+            metrics |= {f"strided_{name}": found[name] for name in names if name in found} | {"stride": stride}
+            notes.append(
+                f"strided_...: windows of {context:,} tokens, {stride:,} of them new, so each token but those of the "
+                f"first window is predicted from at least {context - stride:,} before it"
+            )
+        if not stream.lossless:
+            notes.append("lossless is false: the ids do not tell all of the text, so bits per byte flatter the model")
+        exhibits = [_surprise(model, stream)] if isinstance(model.tokenizer, TextTokenizer) else []
+        return Outcome(
+            data=documents.title,
+            sha256=documents.sha256,
+            samples=len(documents.held_out),
+            tokens=plain.tokens,
+            metrics={**metrics, "context": context},
+            notes=notes,
+            exhibits=exhibits,
+        )
+
+    def _gaps(self, model: Model, data: Data) -> Outcome:
+        documents = data.documents()
+        both = Documents(
+            title=documents.title,
+            train=documents.held_out,
+            held_out=documents.held_out,
+            sha256=documents.sha256,
+            how=f"{documents.how} evaluated",
+        )
+        settings = Masked(next_sentence=len(model.network.labels) == 2)
+        encoded = MaskedCorpus(TextCorpus(both, []), settings).encode(model.tokenizer, model.network.context)
+        kept = _Limited(encoded, data.limit)
+        metrics = _measured(model, kept, self.batch)
+        note = f"of {settings.share:.0%} of the word pieces, hidden; all others are known: not the loss of a next token"
+        return Outcome(
+            data=both.title,
+            sha256=both.sha256,
+            samples=len(both.held_out),
+            tokens=kept.tokens,
+            metrics=metrics,
+            notes=[note],
+        )
+
+    def _pairs(self, model: Model, data: Data) -> Outcome:
+        corpus = Pairs(path=data.path, columns=data.columns, encoding=data.encoding).open()
+        part = corpus.held_out
+        encoded = corpus.encode(model.tokenizer, model.network.context)
+        encoded.check(model.network)
+        metrics = _measured(model, counted := _Limited(encoded, None), self.batch)
+        (entry,) = corpus.describe()
+        return Outcome(
+            data=str(entry["name"]),
+            sha256=str(entry["sha256"]),
+            samples=len(part.pairs),
+            tokens=counted.tokens,
+            metrics=metrics,
+        )
+
+    def _pictures(self, model: Model, data: Data) -> Outcome:
+        records = _one_to_learn(data.images())
+        classes, notes = _classes(model, records)
+        hide = None if model.network.causal else Masked().share
+        corpus = ImageCorpus(records, [], Images(conditional=bool(classes), hide=hide))
+        encoded = corpus.encode(model.tokenizer, model.network.context)
+        counted = _Limited(encoded, None)
+        metrics = _measured(model, counted, self.batch)
+        exhibits = _hardest(model, records, counted) if model.network.causal else []
+        return Outcome(
+            data=records.title,
+            sha256=records.sha256,
+            samples=len(records.held_out),
+            tokens=counted.tokens,
+            metrics=metrics,
+            notes=[*encoded.notes(), *notes],
+            exhibits=exhibits,
+        )
+
+    def _sounds(self, model: Model, data: Data) -> Outcome:
+        records = _one_to_learn(data.sounds())
+        classes, notes = _classes(model, records)
+        corpus = SoundCorpus(records, [], Sounds(conditional=bool(classes), label=data.label))
+        counted = _Limited(corpus.encode(model.tokenizer, model.network.context), None)
+        metrics = _measured(model, counted, self.batch)
+        per_second = model.tokenizer.spec.tokens_per_second or 1.0
+        return Outcome(
+            data=records.title,
+            sha256=records.sha256,
+            samples=len(records.held_out) or len(records),
+            tokens=counted.tokens,
+            metrics={**metrics, "seconds": counted.tokens / per_second},
+            notes=[*notes, "bits per second compare at an equal loss of the tokenizer only: see zoo reconstruct"],
+        )
+
+
+class _Limited(TokenData):
+    """The held-out rows of other data, counted, and no more of them than are asked for.
+
+    Args:
+        data: whose rows.
+        rows: most of them; None for all.
+
+    Attributes:
+        tokens: ids that were predicted, once all rows are read.
+        nats: of each row, once ``row_nats`` has read them.
+    """
+
+    train_tokens = 0
+
+    def __init__(self, data: TokenData, rows: int | None) -> None:
+        self._data, self._most = data, rows
+        self.label_name = data.label_name
+        self.tokens = 0
+
+    def batch(self, *, step: int, size: int, seed: int) -> Batch:
+        """Refuse: nothing is learned here."""
+        raise ZooError("these rows are for evaluation")
+
+    def held_out(self, size: int) -> Iterator[Batch]:
+        """Yield the rows."""
+        seen = 0
+        for batch in self._data.held_out(size):
+            if self._most is not None and seen >= self._most:
+                return
+            seen += len(batch.ids)
+            yield batch
+
+    def metrics(self, nats: float, tokens: int) -> dict[str, Any]:
+        """Return the other data's units."""
+        self.tokens = tokens
+        return self._data.metrics(nats, tokens)
+
+    def problems(self) -> Any:
+        """Return the other data's problems."""
+        return self._data.problems()
+
+
+def _measured(model: Model, data: TokenData, batch: int) -> dict[str, Any]:
+    """Return the metrics of held-out rows, perplexity beside the loss."""
+    metrics = evaluate(model.network, data, batch=batch)
+    return {"loss": metrics.pop("loss"), "perplexity": math.exp(min(metrics["bits_per_token"] * math.log(2), 700.0)),
+            **metrics}  # fmt: skip
+
+
+def _cut(stream: Stream, tokenizer: Tokenizer[Any], tokens: int) -> Stream:
+    """Return the beginning of a stream, with the bytes that its ids stand for."""
+    if tokens >= len(stream.ids) - 1:
+        return stream
+    ids = stream.ids[: tokens + 1]
+    text = tokenizer.decode(torch.from_numpy(ids.astype(np.int64)))
+    return dataclasses.replace(stream, ids=ids, text_bytes=len(text.encode("utf-8", "replace")))
+
+
+def _one_to_learn(records: Any) -> Any:
+    """Return records of which one sample only is to be learned from: nothing is, and each would be encoded."""
+    return dataclasses.replace(records, train=list(records.train[:1]) or list(records.held_out[:1]))
+
+
+def _classes(model: Model, records: Records[Any]) -> tuple[tuple[str, ...], list[str]]:
+    """Return the classes that a model is to be told of each sample, none if it takes none or the data has others."""
+    classes: tuple[str, ...] = getattr(model.config, "classes", ())
+    if not classes:
+        return (), []
+    if records.label_names == classes:
+        return classes, ["the model was told the class of each sample"]
+    return (), ["the model takes classes, but the data does not state them: it was told none"]
+
+
+@torch.inference_mode()
+def row_nats(model: Model, data: TokenData, batch: int) -> list[tuple[int, float]]:
+    """Return (sample number, nats) of each held-out row."""
+    found = []
+    with evaluation_mode(model.network):
+        for host in data.held_out(batch):
+            rows = host.to(model.device)
+            logits = model.network(rows.ids, lengths=rows.lengths, conditioning=rows.conditioning).float()
+            wanted = rows.targets.clamp(min=0)
+            logs = logits.log_softmax(-1).gather(-1, wanted[..., None])[..., 0]
+            nats = -logs.where(rows.targets != IGNORED, 0).double().sum(1)
+            found += list(zip(host.indices.tolist(), nats.tolist(), strict=True))
+    return found
+
+
+def _hardest(model: Model, records: Records[Any], data: TokenData) -> list[Exhibit]:
+    """Return the pictures with the fewest and the most nats, of the first batches."""
+    nats = sorted(row_nats(model, _Limited(data, 256), 8), key=lambda pair: pair[1])
+
+    def entries(pairs: list[tuple[int, float]]) -> list[tuple[str, Any]]:
+        decoded = ((number, value, model.tokenizer.encode(records[number])) for number, value in pairs)
+        return [
+            (f"{records.names[number]}: {value:.0f} nats", model.tokenizer.decode(ids))
+            for number, value, ids in decoded
+        ]
+
+    values = np.array([value for _, value in nats])
+    return [
+        shown.Pictures(title="Easiest to predict", entries=entries(nats[:SHOWN])),
+        shown.Pictures(title="Hardest to predict", entries=entries(nats[::-1][:SHOWN])),
+        shown.Histogram(title="Nats of each picture", across="nats", groups={"held out": values}),
+    ]
+
+
+@torch.inference_mode()
+def _surprise(model: Model, stream: Stream) -> shown.Surprise:
+    """Return the beginning of a text with the nats of each token."""
+    assert isinstance(model.tokenizer, TextTokenizer)
+    count = min(PIECES, model.network.context, len(stream.ids) - 1)
+    ids: Tensor = torch.from_numpy(stream.ids[: count + 1].astype(np.int64))
+    logs = model.logits(ids[None, :-1])[0].log_softmax(-1)
+    nats = -logs.gather(1, ids[1:, None].to(logs.device))[:, 0]
+    texts = [model.tokenizer.decode(ids[: end + 1]) for end in range(count + 1)]
+    pieces = [(texts[0], 0.0)]
+    for number in range(count):
+        pieces.append((texts[number + 1][len(texts[number]) :], float(nats[number])))
+    return shown.Surprise(title="The beginning of the text: the darker, the less expected", pieces=pieces)
