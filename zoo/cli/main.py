@@ -31,6 +31,8 @@ VERBS = {
     "tokenize": "turn sounds, pictures or texts into ids",
     "reconstruct": "see and hear what comes back from ids",
     "evaluate": "measure a checkpoint on data: the right figures, and a page of them",
+    "embed": "one vector for each text, picture or sound",
+    "neighbours": "what is nearest among such vectors, or among tokens",
     "probe": "what each layer of a checkpoint knows",
     "compare": "train one recipe with several tokenizers, and compare them",
     "pull": "fetch a checkpoint by name, once, for use without a network",

@@ -61,13 +61,13 @@ def columns_of(told: Mapping[str, Any]) -> dict[str, str]:
 
 
 def said_progress(what: str, *, quiet: bool) -> Callable[[int, int], None]:
-    """Return what says now and then how far something is: ``120 of 500 samples read``."""
+    """Return what says now and then how far something is, ``120 of 500 samples read``; of 0 if nobody knows."""
     last = time.monotonic()
 
     def told(done: int, total: int) -> None:
         nonlocal last
-        if not quiet and done < total and time.monotonic() - last > PAUSE:
+        if not quiet and done != total and time.monotonic() - last > PAUSE:
             last = time.monotonic()
-            say(f"{done:,} of {total:,} {what}")
+            say(f"{done:,} of {total:,} {what}" if total else f"{done:,} {what}")
 
     return told

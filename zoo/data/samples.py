@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from zoo.data.documents import from_file
@@ -26,10 +27,12 @@ class Named:
     Attributes:
         name: as people know it: the file, or the file and the row.
         read: reads it; ZooError if it cannot be read.
+        path: of a sound, which can be read in constant memory instead; None for all else.
     """
 
     name: str
     read: Callable[[], Any]
+    path: Path | None = None
 
 
 def samples_of(
@@ -75,7 +78,7 @@ def _samples(
     elif modality == "text":
         yield Named(name=name, read=lambda: TextRow(text=from_file(file, encoding).text()))
     elif modality == "music":
-        yield Named(name=name, read=lambda: read_sound(file.path))
+        yield Named(name=name, read=lambda: read_sound(file.path), path=file.path)
     elif file.kind == "image":
         yield Named(name=name, read=lambda: read_image(file.path))
     else:
