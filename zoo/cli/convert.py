@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from zoo.cli import convert_samples
 from zoo.cli.terminal import bold, count, put, say
 from zoo.cli.training import use_threads
 from zoo.cli.verb import Call, Verb, key, one_target, read_keys
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from zoo.model import Model
     from zoo.weights.opened import Opened, OpenedCodec
     from zoo.weights.tensors import TensorSource
+    from zoo.weights.torch_legacy import Saved
 
 Format = Literal["zoo", "huggingface", "openai"]
 Type = Literal["auto", "float32", "bfloat16"]
@@ -54,6 +56,12 @@ def run(call: Call) -> dict[str, Any]:
     if keys.out is None:
         raise ZooError("where to? Say out=DIR")
     out = Path(keys.out)
+    samples = _samples(source)
+    if samples is not None:
+        if keys.to != "zoo" or keys.dtype != "auto":
+            raise ZooError(f"{source} holds codes, no weights; leave to and dtype out")
+        convert_samples.check_target(out, overwrite=keys.overwrite)
+        return convert_samples.convert(samples, out, quiet=call.json)
     check_target(out, overwrite=keys.overwrite)
     use_threads(keys.threads)
 
@@ -61,6 +69,16 @@ def run(call: Call) -> dict[str, Any]:
     from zoo.weights.hub import locate
 
     return convert(open_found(locate(source)), out, keys.to, keys.dtype, call)
+
+
+def _samples(source: str) -> Saved | None:
+    """Open samples that the original Jukebox has saved; None if ``source`` is something else."""
+    path = Path(source).expanduser()
+    if not path.exists():
+        return None
+    from zoo.weights import jukebox_samples
+
+    return jukebox_samples.find(path)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -237,6 +255,10 @@ VERB = Verb(
         ("zoo convert my-gpt2 out=for-transformers to=huggingface", "a folder that transformers loads"),
         ("zoo convert models/124M out=checkpoints/gpt2-124m", "OpenAI's own files of GPT-2 into ours"),
         ("zoo convert vqvae.pth.tar out=checkpoints/jukebox-vqvae", "Jukebox's codec into ours"),
+        (
+            "zoo convert level_0/data.pth.tar out=outputs/drawn",
+            "the codes of samples that the original drew: codes.npz",
+        ),
     ),
     run=run,
 )

@@ -60,11 +60,34 @@ class Storage:
 
 @dataclass(frozen=True, kw_only=True)
 class StoredTensor:
-    """A tensor that is stored row by row, from number ``offset`` of its storage on."""
+    """A tensor that begins with number ``offset`` of its storage.
+
+    Attributes:
+        storage: holds its numbers.
+        offset: where the first one is.
+        shape: of the tensor.
+        strides: numbers from one entry of each axis to the next, as in torch.
+    """
 
     storage: Storage
     offset: int
     shape: tuple[int, ...]
+    strides: tuple[int, ...]
+
+    @property
+    def by_rows(self) -> bool:
+        """Whether its numbers stand one after the other, row by row."""
+        step, axes = 1, []
+        for size, stride in zip(reversed(self.shape), reversed(self.strides), strict=True):
+            axes.append(size <= 1 or stride == step)
+            step *= size
+        return all(axes) or step == 0
+
+    @property
+    def span(self) -> int:
+        """Numbers from the first to the last one, both included."""
+        steps = ((size - 1) * stride for size, stride in zip(self.shape, self.strides, strict=True))
+        return 0 if 0 in self.shape else 1 + sum(steps)
 
 
 @dataclass(frozen=True)
@@ -83,20 +106,20 @@ def tensor_in(storage: Storage, offset: object, shape: object, stride: object) -
     """Return the tensor of a shape and stride in a storage.
 
     Raises:
-        RefusedError: it is impossible, not stored row by row, or not inside its storage.
+        RefusedError: it is impossible, holds a number twice, or lies outside of its storage.
     """
     if not isinstance(shape, tuple) or not isinstance(stride, tuple) or type(offset) is not int:
         raise RefusedError("a tensor is described in an unknown way")
     if len(shape) != len(stride) or len(shape) > 16 or not all(type(size) is int and size >= 0 for size in shape):
         raise RefusedError("a tensor has an impossible shape")
-    step = 1
-    for size, stated in zip(reversed(shape), reversed(stride), strict=True):
-        if size > 1 and stated != step and 0 not in shape:
-            raise RefusedError("a tensor is not stored row by row")
-        step *= size
-    if offset < 0 or offset + math.prod(shape) > storage.length:
+    if not all(type(step) is int and step >= 0 for step in stride):
+        raise RefusedError("a tensor has impossible strides")
+    tensor = StoredTensor(storage=storage, offset=storage.first + offset, shape=shape, strides=stride)
+    if not tensor.by_rows and 0 in stride:
+        raise RefusedError("a tensor is not stored row by row")
+    if offset < 0 or offset + max(tensor.span, math.prod(shape)) > storage.length:
         raise RefusedError("a tensor lies outside of its storage")
-    return StoredTensor(storage=storage, offset=storage.first + offset, shape=shape)
+    return tensor
 
 
 def storage_type(name: object) -> torch.dtype:

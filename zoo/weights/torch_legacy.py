@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from zoo.errors import ZooError
 from zoo.weights.archive import Archive
 from zoo.weights.pickles import PickleReader, RefusedError, Storage, StoredTensor, described_storage
@@ -43,12 +45,26 @@ class Saved:
     storage: Callable[[str], tuple[int, int] | None]
 
     def place(self, tensor: StoredTensor, name: str) -> Place:
-        """Return where a tensor is; ZooError, with its ``name``, if the file does not hold what it states."""
+        """Return where a tensor is.
+
+        Raises:
+            ZooError: the file does not hold what it states, or the tensor is not stored row by row.
+        """
+        if not tensor.by_rows:
+            raise ZooError(f"{self.path} is refused: a tensor is not stored row by row; {CONVERT}")
+        return self._place(tensor, tensor.shape, name)
+
+    def read(self, tensor: StoredTensor, name: str) -> Tensor:
+        """Read a tensor, also one that is part of a larger one's rows; see ``place``."""
+        span = PlacedSource({name: self._place(tensor, (tensor.span,), name)}, self.path).read(name)
+        return span.as_strided(tensor.shape, tensor.strides).contiguous()
+
+    def _place(self, tensor: StoredTensor, shape: tuple[int, ...], name: str) -> Place:
         dtype = tensor.storage.dtype
         found = self.storage(tensor.storage.key)
         if found is None or found[1] != tensor.storage.count * dtype.itemsize:
             raise ZooError(f"{self.path}: the storage of tensor {name!r} is not there in full; get the file again")
-        return Place(path=self.path, offset=found[0] + tensor.offset * dtype.itemsize, shape=tensor.shape, dtype=dtype)
+        return Place(path=self.path, offset=found[0] + tensor.offset * dtype.itemsize, shape=shape, dtype=dtype)
 
 
 class TorchSource(PlacedSource):
