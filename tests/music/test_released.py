@@ -1,17 +1,23 @@
-"""The released priors on the meta device: their published sizes, and each tensor's name and shape in the original."""
+"""The original priors on the meta device: published sizes, each tensor's name and shape, and the recipes' settings."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from zoo.architecture import count_parameters, outline
 from zoo.music.config import PriorConfig
 from zoo.music.prior import Prior
-from zoo.weights.jukebox_prior import RELEASED, patterns, released
+from zoo.recipe import build as build_recipe
+from zoo.recipe import compose
+from zoo.settings import build
+from zoo.transformer.config import TransformerConfig
+from zoo.weights.jukebox_prior import RELEASED, Settings, config_of, patterns, released
 from zoo.weights.jukebox_prior_names import COPIES, links
 from zoo.weights.links import written
 
@@ -68,3 +74,41 @@ def test_a_config_checks_itself() -> None:
     config = released("prior_5b")
     mended: PriorConfig = config.with_codes(512)
     assert (mended.codes, mended.transformer.vocabulary) == (512, 512)
+
+
+SMALL = {
+    "levels": 2, "downs_t": (5, 3), "strides_t": (2, 2), "l_bins": 1024, "sr": 22_050, "prior_width": 1024,
+    "prior_depth": 48, "heads": 1, "blocks": 64, "init_scale": 0.7, "n_vocab": 79,
+}  # fmt: skip
+LABELLED = {"y_bins": (10, 100), "max_bow_genre_size": 1, "t_bins": 64}
+LYRICS = {"n_ctx": 6144, "heads": 2, "use_tokens": True, "n_tokens": 384, "prime_loss_fraction": 0.4}
+ENCODER = {
+    "prior_depth": 50, "attn_order": 8, "prime_width": 256, "prime_depth": 9, "prime_heads": 2, "prime_attn_order": 2,
+    "prime_blocks": 32, "prime_init_scale": 0.7,
+}  # fmt: skip
+RECIPES: dict[tuple[str, str | None], dict[str, Any]] = {
+    ("jukebox", None): RELEASED["prior_1b_lyrics"],
+    ("jukebox", "small"): {**SMALL, "level": 1, **LABELLED, **LYRICS, "attn_order": 12, "single_enc_dec": True},
+    ("jukebox_5b", None): RELEASED["prior_5b"],
+    ("jukebox_5b", "lyrics"): RELEASED["prior_5b_lyrics"],
+    ("jukebox_small", None): {**SMALL, "level": 1, "labels": False},
+    ("jukebox_small", "labelled"): {**SMALL, "level": 1, **LABELLED},
+    ("jukebox_small", "encoder"): {**SMALL, "level": 1, **LABELLED, **LYRICS, **ENCODER},
+    ("jukebox_upsampler", None): RELEASED["upsampler_level_1"],
+    ("jukebox_upsampler", "level_0"): RELEASED["upsampler_level_0"],
+    ("jukebox_upsampler", "small"): {**SMALL, "level": 0, "labels": False, "cond_width": 512},
+}
+
+
+def by_layer(config: TransformerConfig) -> TransformerConfig:
+    """Return the same with a pattern for each layer."""
+    return replace(config, patterns=tuple(config.pattern(layer) for layer in range(config.depth)))
+
+
+@pytest.mark.parametrize(("name", "size"), RECIPES)
+def test_recipes_are_the_original_settings(name: str, size: str | None) -> None:
+    recipe = build_recipe(compose(f"music/{name}", size=size))
+    ours, theirs = recipe.model, config_of(build(Settings, RECIPES[name, size], name))
+    assert isinstance(ours, PriorConfig)
+    assert by_layer(ours.transformer) == by_layer(theirs.transformer)
+    assert (ours.labels, ours.above, ours.lyrics) == (theirs.labels, theirs.above, theirs.lyrics)
