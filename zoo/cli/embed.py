@@ -77,9 +77,7 @@ def run(call: Call) -> dict[str, Any]:
         store.finish()
         count, width = store.shape
     if not call.json:
-        say(
-            f"{count:,} samples, {width} numbers each, of layer {layer} of {depth_of(model)}, {keys.pool} over positions"
-        )
+        say(f"{count:,} samples, {width} numbers each: {keys.pool} of layer {layer} of {depth_of(model)}")
         if known:
             say(dim(f"{known:,} of them were there from a call that was stopped"))
         put(str(out))

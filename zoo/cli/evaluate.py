@@ -31,6 +31,11 @@ MORE = (
     ("data.columns.text=NAME", "the column of a table, if it is not called text; also label, text_b, choices"),
     ("task.stride=N", "likelihood: new tokens in each overlapping window (half the context; 0 for none)"),
     ("task.unknown=adapt", "likelihood: leave out or rewrite characters that the tokenizer does not know"),
+    ("task.shots=K", "questions: answered examples before each, from the training part or task.shots_path=FILE"),
+    ("task.question=T", "questions: how one is written, with {text} and {text_b}; also task.answer, task.separator"),
+    ("task.form=NAME", "questions: choose (likeliest choice), complete (token by token) or write"),
+    ("task.form.normalise=N", "choose: per_token, per_byte, total or unconditional"),
+    ("task.protocol=NAME", "lambada: harness (lm-eval's), raw (GPT-2's) or cloze (GPT-3's, with task.shots=15)"),
     ("task.batch=N", "rows in one forward pass"),
 )
 
@@ -39,7 +44,7 @@ MORE = (
 class Keys:
     """Keys of ``zoo evaluate``; those of the data and of the task have ``data.`` and ``task.`` before them."""
 
-    task: str = key("auto", "likelihood; auto chooses what suits the checkpoint", literal=True)
+    task: str = key("auto", "likelihood, classification, questions or lambada; auto chooses what suits", literal=True)
     out: str = key("outputs/evaluation", f"folder for {REPORT} and {PAGE}", literal=True)
     overwrite: bool = key(False, f"replace {REPORT} in out")
     seed: int = key(0, "of whatever is drawn")
@@ -184,6 +189,8 @@ VERB = Verb(
     examples=(
         (EXAMPLE, "perplexity and bits per byte of the last tenth"),
         ("zoo evaluate gpt2 data.path=wiki.test.txt data.part=all out=outputs/wiki", "of all of a text"),
+        ("zoo evaluate gpt2 data.path=lambada.jsonl data.part=all task=lambada task.protocol=raw", "last words"),
+        ("zoo evaluate gpt2 data.path=quiz.csv task=questions task.shots=5", "five examples, then the question"),
         ("zoo evaluate mnist data.path=digits/ data.limit=500", "nats per picture, bits per dimension"),
     ),
     run=run,

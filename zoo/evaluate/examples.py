@@ -104,10 +104,14 @@ class Examples:
     Attributes:
         train: to draw shots from.
         held_out: to ask about.
+        title: name of the data set.
+        sha256: of its files.
     """
 
     train: Sequence[Example]
     held_out: Sequence[Example]
+    title: str = ""
+    sha256: str = ""
 
 
 def read_examples(
@@ -134,6 +138,8 @@ def read_examples(
     return Examples(
         train=[_example(rows, index, answers or {}) for index in rows.train],
         held_out=[_example(rows, index, answers or {}) for index in rows.held_out],
+        title=rows.title,
+        sha256=rows.sha256,
     )
 
 

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
+from zoo.classify.kinds import OneLabel
+from zoo.evaluate.classification import Classification
 from zoo.evaluate.likelihood import Likelihood
+from zoo.evaluate.questions import Lambada, Questions
 from zoo.model import Model
+from zoo.transformer.model import Transformer
 
-Task: TypeAlias = Likelihood
+Task: TypeAlias = Likelihood | Classification | Questions | Lambada
 
 
 def choose(model: Model) -> Task:
-    """Return the task that suits a model where nobody names one."""
+    """Return the task that suits a model where nobody names one: its head's, if it has one that names labels."""
+    network = model.network
+    if not isinstance(network, Transformer) or network.config.head is None or not network.labels:
+        return Likelihood()
+    own = "head" in model.card or network.config.output_transform is None  # BERT's next sentence is no task of its own
+    if own and isinstance(model.classifier().kind, OneLabel):
+        return Classification()
     return Likelihood()
