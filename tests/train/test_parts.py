@@ -21,6 +21,7 @@ from zoo.train.feed import Feed
 from zoo.train.log import Log
 from zoo.train.objective import CrossEntropy
 from zoo.train.optimizer import Muon
+from zoo.train.ranks import Ranks
 from zoo.train.schedule import WarmupStableDecay
 from zoo.train.settings import TrainSettings
 
@@ -56,7 +57,7 @@ def test_the_objective_sums_nats_where_something_is_predicted() -> None:
 
 @pytest.mark.parametrize("workers", [0, 1, 3])
 def test_the_feed_gives_the_same_batches_with_any_number_of_workers(workers: int) -> None:
-    feed = Feed(small.CountingData(), size=4, seed=5, first=3, end=30, workers=workers)
+    feed = Feed(small.CountingData(), size=4, seed=5, first=3, end=30, workers=workers, ranks=Ranks())
     for number in range(3, 30):
         wanted = small.CountingData().batch(step=number, size=4, seed=5)
         assert torch.equal(feed.take().ids, wanted.ids)

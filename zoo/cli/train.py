@@ -44,7 +44,7 @@ RECIPE_KEYS = (
     ("data.conditional=true", "of pictures with one folder per class: learn to draw what class is asked for"),
     ("data.columns.source=NAME", "of a table of pairs, and data.columns.target; data.header=false: without names"),
     ("train.steps=N", "updates"),
-    ("train.batch=N", "rows in one forward pass"),
+    ("train.batch=N", "rows in one forward pass, of all processes together"),
     ("train.accumulation=N", "forward passes in one update"),
     ("train.learning_rate=X", "at its peak"),
     ("train.optimizer=NAME", "adamw or muon; its settings: train.optimizer.weight_decay=0.1"),
@@ -59,6 +59,15 @@ RECIPE_KEYS = (
 
 def run(call: Call) -> dict[str, Any]:
     """Train, and say where the checkpoint is and what it reached."""
+    from zoo.train.ranks import joined
+
+    with joined():  # of several processes, the first alone comes out of it
+        return _train(call)
+
+
+def _train(call: Call) -> dict[str, Any]:
+    from zoo.train.ranks import here
+
     name = one_target(call, "recipe", example="zoo train text/shakespeare_char size=tiny")
     keys, overrides = split_keys(call.pairs)
     if keys.init is not None:
@@ -68,9 +77,8 @@ def run(call: Call) -> dict[str, Any]:
     recipe = checked(name, overrides, size=keys.size, also=list(Keys.__dataclass_fields__))
 
     use_threads(keys.threads)
-    prepared = _prepare(
-        recipe, keys, call.command
-    )  # bad input is one line on standard error, so nothing is said before
+    with here().first_then_others():  # who finds what the first has fetched or encoded
+        prepared = _prepare(recipe, keys, call.command)  # bad input is one line, so nothing is said before
     result = train(prepared, heading=f"{bold(name)}: {recipe.summary} ({recipe.paper})\n{describe(prepared)}")
     if not call.json:
         put(str(prepared.out))
@@ -159,6 +167,7 @@ VERB = Verb(
         ("zoo train text/seq2seq data.path=phrases.tsv", "from a source to its target, from a table of such pairs"),
         ("zoo train image/folder data.path=photos/ out=checkpoints/photos", "of pictures of yours"),
         ("zoo train music/vqvae data.path=songs/ out=checkpoints/codec", "a codec of sounds of yours: a tokenizer"),
+        ("torchrun --nproc-per-node 2 -m zoo train text/file data.path=novel.txt", "in two processes, or on two GPUs"),
         ("zoo train text/file data.path=letters/ init=novel out=checkpoints/letters", "go on from a model you have"),
     ),
     run=run,

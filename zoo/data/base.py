@@ -6,7 +6,7 @@ import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -16,6 +16,8 @@ from zoo.music.names import Names
 from zoo.network import Conditioning, Network
 from zoo.tokenizers.base import Modality, Tokenizer
 from zoo.tokenizers.codec import Codec
+
+Rows = TypeVar("Rows", "Batch", "SampleBatch", Conditioning)
 
 IGNORED = -100
 """Target at positions without a loss."""
@@ -55,6 +57,24 @@ class Batch:
             labels=None if self.labels is None else self.labels.to(device, non_blocking=True),
             groups=None if self.groups is None else self.groups.to(device, non_blocking=True),
         )
+
+    def part(self, index: int, count: int) -> Batch:
+        """Return the rows of the process ``index`` of ``count`` ones, as many for each as can be.
+
+        Raises:
+            ZooError: rows that belong together.
+        """
+        if count > 1 and self.groups is not None:
+            raise ZooError("several rows make a sample here, which one process must see; start it without torchrun")
+        conditioning = None if self.conditioning is None else _part(self.conditioning, index, count)
+        return dataclasses.replace(_part(self, index, count), conditioning=conditioning)
+
+
+def _part(rows: Rows, index: int, count: int) -> Rows:
+    """Return the same with a part of the rows of all of its tensors."""
+    values: dict[str, Any] = {field.name: getattr(rows, field.name) for field in dataclasses.fields(rows)}
+    parts = {name: each.tensor_split(count)[index] for name, each in values.items() if isinstance(each, Tensor)}
+    return dataclasses.replace(rows, **(values | parts))
 
 
 def _move(conditioning: Conditioning, device: torch.device) -> Conditioning:
@@ -164,6 +184,10 @@ class SampleBatch:
     def to(self, device: torch.device) -> SampleBatch:
         """Return the batch on ``device``; ``indices`` stay where they are."""
         return dataclasses.replace(self, samples=self.samples.to(device, non_blocking=True))
+
+    def part(self, index: int, count: int) -> SampleBatch:
+        """Return the rows of the process ``index`` of ``count`` ones, as many for each as can be."""
+        return _part(self, index, count)
 
 
 class SampleData(ABC):

@@ -6,6 +6,8 @@ from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from zoo.data.base import Batch, SampleBatch, SampleData, TokenData
+from zoo.errors import ZooError
+from zoo.train.ranks import Ranks
 
 
 class Feed:
@@ -18,12 +20,23 @@ class Feed:
         first: number of the first micro-batch that will be asked for.
         end: number after the last one.
         workers: threads that work ahead; 0 for none.
+        ranks: the processes of the run, each of which takes its rows of every micro-batch.
     """
 
     def __init__(
-        self, data: TokenData | SampleData, *, size: int, seed: int, first: int, end: int, workers: int
+        self,
+        data: TokenData | SampleData,
+        *,
+        size: int,
+        seed: int,
+        first: int,
+        end: int,
+        workers: int,
+        ranks: Ranks,
     ) -> None:
-        self.data, self.size, self.seed, self.end = data, size, seed, end
+        if size < ranks.count:
+            raise ZooError(f"train.batch={size} has no row for each of {ranks.count} processes; give it more")
+        self.data, self.size, self.seed, self.end, self.ranks = data, size, seed, end, ranks
         self._next = first
         self._ahead: deque[Future[Batch | SampleBatch]] = deque()
         self._depth = 2 * workers
@@ -46,4 +59,5 @@ class Feed:
             self._threads.shutdown(wait=True, cancel_futures=True)
 
     def _make(self, number: int) -> Batch | SampleBatch:
-        return self.data.batch(step=number, size=self.size, seed=self.seed)
+        rows = self.data.batch(step=number, size=self.size, seed=self.seed)
+        return rows.part(self.ranks.rank, self.ranks.count)

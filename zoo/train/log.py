@@ -85,6 +85,20 @@ class Log:
                 self._warn(f"cannot finish the TensorBoard curves: {error.strerror}")
 
 
+class NoLog(Log):
+    """What a process has that leaves the writing to another."""
+
+    def __init__(self) -> None:
+        self.shows = False
+
+    def position(self) -> int:
+        return 0
+
+    def add(self, record: Mapping[str, Any]) -> None: ...
+
+    def close(self) -> None: ...
+
+
 def _append(path: Path, line: bytes) -> None:
     """Append a whole line or nothing."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)

@@ -22,10 +22,11 @@ from zoo.errors import ZooError
 from zoo.train import precision
 from zoo.train.average import Average
 from zoo.train.feed import Feed
-from zoo.train.log import Log
+from zoo.train.log import Log, NoLog
 from zoo.train.monitor import Monitor, Quiet, Report
 from zoo.train.objective import Objective
 from zoo.train.optimizer import restrict
+from zoo.train.ranks import here
 from zoo.train.settings import TrainSettings
 from zoo.train.signals import Interrupted as Interrupted
 from zoo.train.signals import Signals
@@ -57,7 +58,8 @@ class Trainer:
     """Trains a network in a folder, which is a checkpoint from its first save on.
 
     On the CPU with a fixed number of threads, a run that is stopped at any moment and resumed ends with the same bits
-    as one that is left alone: batches are functions of the step, and so is the random state of dropout.
+    as one that is left alone: batches are functions of the step, and so is the random state of dropout. Where several
+    processes train (see ``zoo.train.ranks``), each makes one of these, and the first of them alone writes.
 
     Args:
         network: on its device, with its first weights; dropout and the like are found through ``train()``/``eval()``.
@@ -92,7 +94,8 @@ class Trainer:
         self.network, self.data, self.settings, self.contents = network, data, settings, contents
         self.out, self.seed, self.resume, self.overwrite = Path(out), seed, resume, overwrite
         self.objective: Objective = settings.objective
-        self.monitor: Monitor = Quiet() if monitor is None else monitor
+        self.ranks = here()
+        self.monitor: Monitor = monitor if monitor is not None and self.ranks.first else Quiet()
         self.identity = dict(identity or {})
         self.device = next(network.parameters()).device
         if settings.recompute:
@@ -114,13 +117,16 @@ class Trainer:
             Interrupted: by SIGINT or SIGTERM, after the run has been saved.
             ZooError: the folder is taken or cannot be written, the disk is full, or the loss is no longer finite.
         """
-        make_writable(self.out)
-        with locked(self.out), self.signals, contextlib.ExitStack() as stack:
-            self.folder.begin(resume=self.resume, overwrite=self.overwrite)
-            self._restore()
-            if self._saved is None:
-                stack.callback(self.folder.clear_if_unused)
-            self._prepare(stack)
+        with contextlib.ExitStack() as stack:
+            with self.ranks.first_then_others():
+                self._open(stack)
+            if len(set(self.ranks.gathered([self.progress.step]))) > 1:
+                raise ZooError(
+                    f"{self.out}: the processes find different states there; give all of them the same folder"
+                )
+            self.ranks.copy_first(named_weights(self.network).values())
+            with self.ranks.together():
+                self._prepare(stack)
             try:
                 self._train()
             except Interrupted:
@@ -130,6 +136,19 @@ class Trainer:
         return TrainResult(
             step=progress.step, tokens=progress.tokens, seconds=progress.seconds, metrics=self._metrics()
         )
+
+    def _open(self, stack: contextlib.ExitStack) -> None:
+        """Take the folder and what is in it to go on from; ``stack`` leaves it again."""
+        first = self.ranks.first
+        if first:
+            make_writable(self.out)
+            stack.enter_context(locked(self.out))
+        stack.enter_context(self.signals)
+        if first:
+            self.folder.begin(resume=self.resume, overwrite=self.overwrite)
+        self._restore()
+        if first and self._saved is None:
+            stack.callback(self.folder.clear_if_unused)
 
     def _prepare(self, stack: contextlib.ExitStack) -> None:
         """Open what is needed from here on; ``stack`` closes it again."""
@@ -143,26 +162,35 @@ class Trainer:
             first=progress.step * settings.accumulation,
             end=settings.steps * settings.accumulation,
             workers=settings.workers,
+            ranks=self.ranks,
         )
         stack.callback(self.feed.close)
-        self.log = Log(
-            self.out,
-            step=progress.step,
-            position=progress.log,
-            warn=self.monitor.note,
-            tensorboard=settings.tensorboard,
-        )
+        self.log = self._log() if self.ranks.first else NoLog()
         stack.callback(self.log.close)
         self.monitor.on_start(progress.step, settings.steps)
         stack.callback(self.monitor.on_end)
         self._began = time.monotonic() - progress.seconds
         self._mark = (time.monotonic(), progress.tokens)
 
+    def _log(self) -> Log:
+        return Log(
+            self.out,
+            step=self.progress.step,
+            position=self.progress.log,
+            warn=self.monitor.note,
+            tensorboard=self.settings.tensorboard,
+        )
+
+    def _check(self) -> None:
+        """Raise Interrupted in all processes if a signal has come to any."""
+        if number := self.ranks.largest(self.signals.received or 0):
+            raise Interrupted(number)
+
     def _train(self) -> None:
         settings, progress = self.settings, self.progress
         self.network.train()
         while True:
-            self.signals.check()
+            self._check()
             over = progress.step >= settings.steps
             if progress.evaluated != progress.step and (over or _due(progress.step, settings.evaluate_every)):
                 self._evaluate()
@@ -175,46 +203,49 @@ class Trainer:
 
     def _update(self) -> None:
         """Make one update; nothing changes unless its loss and its gradients are finite."""
-        settings, progress, scale = self.settings, self.progress, self.scale.factor
-        batches = [self.feed.take() for _ in range(settings.accumulation)]
-        counts = [sum(each) for each in zip(*map(self.objective.counts, batches), strict=True)]
+        settings, progress, scale, ranks = self.settings, self.progress, self.scale.factor, self.ranks
+        with ranks.together():
+            batches = [self.feed.take() for _ in range(settings.accumulation)]
+        counts = ranks.sums([sum(each) for each in zip(*map(self.objective.counts, batches), strict=True)])
         if not counts[0]:
-            raise self._stopped(f"nothing to predict in the rows at {_rows(batches)}; check the data")
-        torch.manual_seed(_step_seed(self.seed, progress.step))
+            raise self._stopped(f"nothing to predict in the rows at {self._rows(batches)}; check the data")
+        torch.manual_seed(_step_seed(self.seed, progress.step, ranks.rank))
         self.optimizer.zero()
         self.objective.begin(self.network)
         weights = torch.tensor(self.objective.weights(self.network) or (1.0,) * len(counts), device=self.device)
         losses = []
         for batch in batches:
-            self.signals.check()
+            self._check()
             with self.autocast():
                 terms = self.objective.losses(self.forward, batch.to(self.device))
                 parts = torch.stack([loss / count for loss, count in zip(terms, counts, strict=True)])
                 whole = (parts * weights).sum()
             torch.autograd.backward(whole * scale if self.scale.active else whole)
             losses.append(parts.detach())
-        means = torch.stack(losses).sum(dim=0).tolist()
+        means = ranks.sums(torch.stack(losses).sum(dim=0).tolist())
         if not math.isfinite(sum(means)):
             bad = [batch for batch, loss in zip(batches, losses, strict=True) if not loss.isfinite().all()]
-            raise self._stopped(f"the loss is {sum(means)} on the rows at {_rows(bad or batches)}; {_CALM}")
+            rows = self._rows(bad) or self._rows(batches)
+            raise self._stopped(f"the loss is {sum(means)} on the rows at {rows}; {_CALM}")
         finite = self._clip()
         if not finite and not self.scale.active:
-            raise self._stopped(f"the gradients are not finite on the rows at {_rows(batches)}; {_CALM}")
+            raise self._stopped(f"the gradients are not finite on the rows at {self._rows(batches)}; {_CALM}")
         rate = settings.learning_rate * settings.schedule.factor(progress.step, settings.steps)
         if finite:
             self.optimizer.step(rate)
             self.objective.settle(self.network)
         self.scale.update(finite=finite)
         progress.step += 1
-        progress.tokens += counts[0]
+        progress.tokens += int(counts[0])
         if self.average is not None:
             self.average.update(progress.step)
         if progress.step % settings.log_every == 0:
             self._report(means, rate)
 
     def _clip(self) -> bool:
-        """Undo the loss scale and clip; return whether the gradients are finite."""
+        """Sum gradients over the processes, undo the loss scale, clip; return whether the gradients are finite."""
         gradients = [parameter.grad for parameter in self.optimizer.parameters if parameter.grad is not None]
+        self.ranks.sum_in_place(gradients)
         scale, clip = self.scale.factor, self.settings.clip
         norm = torch.nn.utils.get_total_norm(gradients).item() / scale
         factor = (min(1.0, clip / (norm + 1e-6)) if clip else 1.0) / scale
@@ -248,16 +279,7 @@ class Trainer:
     def _evaluate(self) -> None:
         """Evaluate what would be published now."""
         progress, began = self.progress, time.monotonic()
-        with self.average.applied() if self.average is not None else contextlib.nullcontext():
-            metrics = self.objective.evaluate(
-                self.forward,
-                self.data,
-                batch=self.settings.batch,
-                autocast=self.autocast,
-                should_stop=self.signals.check,
-            )
-            if self.log.shows:
-                self.objective.show(self.forward, self.data, self.log, progress.step)
+        metrics = self.ranks.from_first(self._measured)
         progress.evaluated, progress.metrics = progress.step, metrics
         if metrics["loss"] < progress.best_loss:
             progress.best_step, progress.best_loss, progress.best_metrics = progress.step, metrics["loss"], metrics
@@ -270,6 +292,19 @@ class Trainer:
         self.monitor.on_evaluation(progress.step, metrics)
         self._mark = (self._mark[0] + time.monotonic() - began, self._mark[1])
 
+    def _measured(self) -> dict[str, Any]:
+        with self.average.applied() if self.average is not None else contextlib.nullcontext():
+            metrics = self.objective.evaluate(
+                self.forward,
+                self.data,
+                batch=self.settings.batch,
+                autocast=self.autocast,
+                should_stop=self.signals.check,
+            )
+            if self.log.shows:
+                self.objective.show(self.forward, self.data, self.log, self.progress.step)
+        return metrics
+
     def _current(self) -> dict[str, Tensor]:
         """Return the weights as they would be published without early stopping."""
         weights = named_weights(self.network)
@@ -280,10 +315,16 @@ class Trainer:
 
     def _save(self) -> None:
         """Save a state to resume from, then publish the checkpoint; a failure leaves earlier ones as they are."""
-        began = time.monotonic()
-        progress = self.progress
+        began, progress = time.monotonic(), self.progress
         if self._saved == (progress.step, progress.evaluated):
             return
+        self.ranks.from_first(self._write)
+        self._saved = (progress.step, progress.evaluated)
+        self.monitor.on_save(progress.step)
+        self._mark = (self._mark[0] + time.monotonic() - began, self._mark[1])
+
+    def _write(self) -> None:
+        progress = self.progress
         progress.seconds = time.monotonic() - self._began
         progress.scale = self.scale.state()
         tensors: dict[str, Mapping[str, Tensor]] = {
@@ -300,7 +341,7 @@ class Trainer:
                 State(
                     progress=progress,
                     identity=self._identity(),
-                    settings=plain.to_mapping(self.settings),
+                    settings=self._settings(),
                     tensors=tensors,
                 )
             )
@@ -313,8 +354,6 @@ class Trainer:
                 f"cannot save step {progress.step} to {self.out}: {error.strerror}; {kept}; "
                 "make room and repeat the command with resume=true"
             ) from None
-        self.monitor.on_save(progress.step)
-        self._mark = (self._mark[0] + time.monotonic() - began, self._mark[1])
 
     def _publish(self) -> None:
         progress = self.progress
@@ -351,7 +390,7 @@ class Trainer:
             raise ZooError(
                 f"{self.out} was trained with {', '.join(changes)}; resume with the same, or start in another out=DIR"
             )
-        if changes := _changes(state.settings, plain.to_mapping(self.settings)):
+        if changes := _changes({"processes": 1} | state.settings, self._settings()):
             self.monitor.note(f"going on with other training settings; before: {', '.join(changes)}")
         load_weights(self.network, state.tensors["model"], self.folder.training)
         self.optimizer.load(state.tensors["optimizer"])
@@ -366,7 +405,11 @@ class Trainer:
         self.scale = precision.LossScale(precision.choose(state.progress.dtype, self.network))
         self.scale.load(state.progress.scale)
         self._saved = (state.progress.step, state.progress.evaluated)
-        self._publish()  # mends the checkpoint if the run was cut off between its files
+        if self.ranks.first:
+            self._publish()  # mends the checkpoint if the run was cut off between its files
+
+    def _settings(self) -> dict[str, Any]:
+        return {**plain.to_mapping(self.settings), "processes": self.ranks.count}
 
     def _identity(self) -> dict[str, Any]:
         tokenizer = self.contents.tokenizer
@@ -390,6 +433,11 @@ class Trainer:
         kept = f"the weights of step {step} are saved in {self.out}" if step else "nothing has been trained yet"
         return ZooError(f"stopped before update {step + 1}: {reason}; {kept}")
 
+    def _rows(self, batches: Sequence[Batch | SampleBatch]) -> str:
+        """Return where the rows of all processes come from."""
+        rows = self.ranks.gathered([index for batch in batches for index in batch.indices.tolist()])
+        return ", ".join(map(str, rows[:16])) + (f" and {len(rows) - 16} more" if len(rows) > 16 else "")
+
 
 _CALM = "try a smaller train.learning_rate or look at these rows"
 
@@ -410,11 +458,7 @@ def _changes(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = ""
     return changes
 
 
-def _rows(batches: Sequence[Batch | SampleBatch]) -> str:
-    rows = [str(index) for batch in batches for index in batch.indices.tolist()]
-    return ", ".join(rows[:16]) + (f" and {len(rows) - 16} more" if len(rows) > 16 else "")
-
-
-def _step_seed(seed: int, step: int) -> int:
-    """Return the seed of torch's generators for one update."""
-    return int.from_bytes(hashlib.sha256(f"update {seed} {step}".encode()).digest()[:7], "big")
+def _step_seed(seed: int, step: int, rank: int) -> int:
+    """Return the seed of torch's generators for one update in one process."""
+    words = f"update {seed} {step}" + f" {rank}" * (rank > 0)
+    return int.from_bytes(hashlib.sha256(words.encode()).digest()[:7], "big")

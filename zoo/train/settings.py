@@ -23,7 +23,7 @@ class TrainSettings:
 
     Attributes:
         steps: number of updates.
-        batch: rows in one forward pass.
+        batch: rows in one forward pass, of all processes together.
         accumulation: forward passes per update; the loss is a mean over all their predicted ids (and labels).
         learning_rate: peak rate; ``schedule`` multiplies it.
         optimizer: AdamW, Muon, RMSprop, or the Adam of Jukebox's priors.

@@ -21,6 +21,10 @@ class Interrupted(Exception):  # noqa: N818  (it is no error: the run has been s
         super().__init__(f"stopped by {signal.Signals(number).name}")
         self.signal = number
 
+    def __reduce__(self) -> tuple[type[Interrupted], tuple[int]]:
+        """Survive the way to another process of the run."""
+        return Interrupted, (self.signal,)
+
 
 class Signals:
     """Remembers the first signal while the block runs; further ones change nothing, so that no save is cut short."""
