@@ -18,9 +18,12 @@ from zoo.errors import ZooError
 from zoo.loading import choose_device, open_checkpoint
 from zoo.memory import total_bytes
 from zoo.music.config import PriorConfig
+from zoo.music.extend import extend
 from zoo.music.names import Names
+from zoo.music.prior import Prior
 from zoo.recipe import Recipe
 from zoo.settings import tag, to_mapping
+from zoo.tokenizers.audio.base import AudioTokenizer
 from zoo.tokenizers.base import Modality, Tokenizer
 from zoo.tokenizers.none import NoTokenizer
 from zoo.train.loop import Trainer, TrainResult
@@ -81,7 +84,7 @@ class Run:
         if not self.init:  # at once, not after data is fetched and a tokenizer made
             refuse_too_large(self.recipe.model, any_vocabulary=True)
         corpus = self.recipe.data.open(progress)
-        tokenizer, network = self._from_checkpoint() if self.init else self._afresh(corpus)
+        tokenizer, network = self._from_checkpoint(corpus) if self.init else self._afresh(corpus)
         if tokenizer.spec.modality != corpus.modality:
             raise ZooError(
                 f"tokenizer: {tokenizer.spec.type} is for {tokenizer.spec.modality}, the data is {corpus.modality}"
@@ -111,12 +114,20 @@ class Run:
                 return checkpoint.tokenizer()
         return None
 
-    def _from_checkpoint(self) -> tuple[Tokenizer[Any], AnyNetwork]:
+    def _from_checkpoint(self, corpus: Corpus) -> tuple[Tokenizer[Any], AnyNetwork]:
         assert self.init is not None
         opened = open_checkpoint(self.init)
-        if isinstance(opened.tokenizer, NoTokenizer):
-            raise ZooError(f"init: {self.init} has no tokenizer; put its files beside its config.json")
-        return opened.tokenizer, opened.network(torch.device("cpu"), torch.float32)
+        tokenizer = opened.tokenizer
+        if isinstance(tokenizer, NoTokenizer):
+            if not isinstance(opened.config, PriorConfig):
+                raise ZooError(f"init: {self.init} has no tokenizer; put its files beside its config.json")
+            tokenizer = self.recipe.tokenizer.fit(())  # released priors come without their codec
+        network = opened.network(torch.device("cpu"), torch.float32)
+        if isinstance(network, Prior):
+            refuse_other_codes(network, tokenizer)
+            if corpus.names is not None:
+                extend(network, corpus.names)
+        return tokenizer, network
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -209,7 +220,8 @@ def with_vocabulary(
     """
     spec = tokenizer.spec
     if isinstance(config, PriorConfig):
-        return (config if names is None else config.with_names(names)).with_codes(spec.vocabulary_size)
+        rate = tokenizer.rate if isinstance(tokenizer, AudioTokenizer) else None
+        return (config if names is None else config.with_names(names)).with_codes(spec.vocabulary_size, rate)
     if isinstance(config, TransformerConfig):
         config = dataclasses.replace(config, classes=classes)
         if config.encoder is not None:
@@ -232,6 +244,24 @@ def refuse_other_classes(config: NetworkConfig, classes: tuple[str, ...]) -> Non
         raise ZooError(
             f"data: its {len(classes)} classes are not those of the network, which has {len(known)}; "
             "use data.conditional=false, or train a transformer afresh"
+        )
+
+
+def refuse_other_codes(prior: Prior, tokenizer: Tokenizer[Any]) -> None:
+    """Refuse a level of another codec than that whose ids a prior predicts.
+
+    Raises:
+        ZooError: their numbers of ids, or their rates, differ.
+    """
+    codes, given = prior.config.codes, tokenizer.spec.vocabulary_size
+    mend = "name the codec that it was trained with: tokenizer.path=CODEC tokenizer.level=LEVEL"
+    if codes != given:
+        raise ZooError(f"tokenizer: this prior predicts {codes:,} ids, and {tokenizer.spec.type} has {given:,}; {mend}")
+    timing = prior.config.labels.timing if prior.config.labels is not None else None
+    if timing is not None and isinstance(tokenizer, AudioTokenizer) and timing.rate != tokenizer.rate:
+        raise ZooError(
+            f"tokenizer: this prior counts {timing.rate:,} samples a second, and {tokenizer.spec.type} has "
+            f"{tokenizer.rate:,}; {mend}"
         )
 
 

@@ -17,7 +17,7 @@ from zoo.data.base import IGNORED, Batch, TokenData
 from zoo.data.seeded import generator
 from zoo.data.sound_tokens import TokenPart
 from zoo.errors import ZooError
-from zoo.music.config import PriorConfig
+from zoo.music.config import Labels, PriorConfig
 from zoo.music.lyrics import UNKNOWN
 from zoo.music.telling import NOBODY, Piece, Telling, Told
 from zoo.network import Conditioning, Network
@@ -32,12 +32,14 @@ class SongPart:
         ids: of the level.
         above: of the next coarser one, of the same stretches; None where it is not told.
         facts: artist, genre and lyrics of each piece, by its number.
+        names: of the pieces, by their numbers, for messages.
         genre: the fact that is told as the genre.
     """
 
     ids: TokenPart
     above: TokenPart | None
     facts: Sequence[Mapping[str, str]]
+    names: Sequence[str]
     genre: str
 
 
@@ -80,6 +82,8 @@ class SongTokens(TokenData):
                     raise ZooError(
                         f"model.above: one id of the level above stands for {got} of this level, not {ratio}"
                     )
+            if config.labels is not None:
+                _check_labels(part, config.labels)
         self._network = config
 
     def batch(self, *, step: int, size: int, seed: int) -> Batch:
@@ -170,6 +174,31 @@ class SongTokens(TokenData):
             own = _cut(above, span, first // self._ratio, length)
             found[row, : len(own)] = own
         return torch.from_numpy(found)
+
+
+def _check_labels(part: SongPart, labels: Labels) -> None:
+    """Refuse pieces that cannot be told, before any of them is learned from.
+
+    Raises:
+        ZooError: name one, and what to do.
+    """
+    totals, timing = part.ids.totals, labels.timing
+    if timing is not None:
+        seconds = totals / timing.rate
+        for place in np.flatnonzero((seconds < timing.shortest) | (seconds >= timing.longest))[:1]:
+            raise ZooError(
+                f"'{part.names[int(part.ids.numbers[place])]}' has {seconds[place]:.2f} seconds, and this prior is "
+                f"told of pieces from {timing.shortest:g} to below {timing.longest:g}; leave it out, or train another "
+                "prior with model.labels.timing.shortest= and longest="
+            )
+    for number in np.unique(part.ids.numbers):
+        said = part.facts[int(number)].get(part.genre, "")
+        words = labels.names.style.genres(said) if labels.names is not None else ()
+        if len(words) > labels.slots:
+            raise ZooError(
+                f"'{part.names[int(number)]}': genre '{said[:60]}' has {len(words)} words, and this prior is told at "
+                f"most {labels.slots}; shorten it, or train another prior with model.labels.slots={len(words)}"
+            )
 
 
 def _cut(part: TokenPart, span: int, first: int, count: int) -> NDArray[np.int64]:

@@ -107,6 +107,7 @@ class _Heard:
             for records, license in zip(found, licenses, strict=True)
         ]
         self.facts: Sequence[Facts] = self.records.fields or [{}] * len(self.records)
+        self.names: Sequence[str] = self.records.names
         self.train: Sequence[int] = self.records.train
 
     def samples(self) -> Iterable[Sound]:
@@ -128,7 +129,8 @@ class _Encoded:
             {"artist": entry.artist, "genre": entry.genre, "lyrics": entry.lyrics, "label": entry.label}
             for entry in shards.files
         ]
-        self.train, self._held_out = split_names([entry.name for entry in shards.files])
+        self.names: Sequence[str] = [entry.name for entry in shards.files]
+        self.train, self._held_out = split_names(self.names)
 
     def samples(self) -> Iterable[Sound]:
         return ()
@@ -203,7 +205,7 @@ class SongCorpus(Corpus):
             coarser = Vqvae(path=settings.codec, level=settings.level + 1).fit([])
             above = self._found.parts(coarser, settings.held_out, settings.level + 1)
         parts = [
-            SongPart(ids=ids, above=over, facts=self._found.facts, genre=settings.genre)
+            SongPart(ids=ids, above=over, facts=self._found.facts, names=self._found.names, genre=settings.genre)
             for ids, over in zip(own, above, strict=True)
         ]
         return SongTokens(train=parts[0], held_out=parts[1], tokenizer=tokenizer, unlabelled=settings.unlabelled)

@@ -327,14 +327,18 @@ class PriorConfig:
         """True: ids can be drawn one by one."""
         return True
 
-    def with_codes(self, codes: int) -> PriorConfig:
-        """Return the same for a level of so many ids."""
+    def with_codes(self, codes: int, rate: int | None = None) -> PriorConfig:
+        """Return the same for a level of so many ids, below one of as many, of sound at ``rate`` (None: as it is)."""
         predicted = self.shift + codes
         begun = self.labels is None
         transformer = dataclasses.replace(
             self.transformer, vocabulary=predicted + begun, output_vocabulary=predicted if begun else None
         )
-        return dataclasses.replace(self, transformer=transformer)
+        above = None if self.above is None else dataclasses.replace(self.above, codes=codes)
+        labels = self.labels
+        if rate is not None and labels is not None and labels.timing is not None:
+            labels = dataclasses.replace(labels, timing=dataclasses.replace(labels.timing, rate=rate))
+        return dataclasses.replace(self, transformer=transformer, above=above, labels=labels)
 
     def with_names(self, names: Names) -> PriorConfig:
         """Return the same for these artists and genres; itself where no labels are told."""
