@@ -207,6 +207,9 @@ def _asked(
     from zoo.finetune.method import Method
     from zoo.finetune.run import FineTuning, Samples
 
+    optimizer = parts["train"].get("optimizer")
+    if isinstance(optimizer, dict):
+        optimizer.setdefault("type", "adamw")  # settings of the default need not name it
     head = _named(Head, keys.head, of_head, "head")
     method = _named(Method, keys.method, parts["method"], "method")
     path = parts["data"].pop("path")  # to the letter: a file may be called "none"

@@ -66,7 +66,12 @@ class ExampleData(TokenData):
         train: to learn from.
         validation: to choose the best weights by; where it is empty, ``test`` is looked at in its place.
         test: to be measured on, at the end.
+
+    Attributes:
+        latest: what was measured last; None before.
     """
+
+    latest: Report | None = None
 
     def __init__(self, *, train: Part, validation: Part, test: Part) -> None:
         self.train, self.validation, self.test = train, validation, test
@@ -93,8 +98,13 @@ class ExampleData(TokenData):
     def check(self, network: Network) -> None:
         """Whether a network can learn this has been seen to by its head."""
 
-    @abstractmethod
     def measure(self, said: Said) -> Report:
+        """Return the figures of what a head says of some of the batches."""
+        self.latest = self._measure(said)
+        return self.latest
+
+    @abstractmethod
+    def _measure(self, said: Said) -> Report:
         """Return the figures of what a head says of some of the batches."""
 
 
@@ -111,7 +121,7 @@ class LabelledData(ExampleData):
         super().__init__(train=train, validation=validation, test=test)
         self.kind, self.names = kind, tuple(names)
 
-    def measure(self, said: Said) -> Report:
+    def _measure(self, said: Said) -> Report:
         """Return accuracy, F1, calibration and who is taken for whom."""
         parts, labels = [], []
         for logits, batch in said:
@@ -145,7 +155,7 @@ class QuestionData(ExampleData):
         super().__init__(train=train, validation=validation, test=test)
         self._windows, self._questions = windows, questions
 
-    def measure(self, said: Said) -> Report:
+    def _measure(self, said: Said) -> Report:
         """Return exact match and F1 of the best spans, and the loss of begins and ends."""
         logits: dict[int, list[Tensor]] = {}
         nats, rows = 0.0, 0

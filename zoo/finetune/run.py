@@ -271,8 +271,10 @@ class Prepared:
         assert isinstance(self.material, Examples)
         self._read_back()
         network, data = self.model.network, self.material.data
-        autocast = precision.autocast(precision.choose(self.settings.dtype, network), self.model.device)
-        found = data.measure(said(network, data.test.batches(self.settings.batch), autocast=autocast))
+        found = None if len(data.validation) else data.latest  # the run has looked at the test part at its end
+        if found is None:
+            autocast = precision.autocast(precision.choose(self.settings.dtype, network), self.model.device)
+            found = data.measure(said(network, data.test.batches(self.settings.batch), autocast=autocast))
         card = read_checkpoint(self.out).card
         chosen = result.metrics if len(data.validation) else {}
         metrics = {**found.metrics, **{f"validation_{name}": value for name, value in chosen.items()}}
