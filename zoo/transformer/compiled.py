@@ -19,7 +19,7 @@ from zoo.transformer.attention import SelfAttention
 from zoo.transformer.block import Block, PreNormBlock
 from zoo.transformer.cache import LayerCache, MemoryCache
 from zoo.transformer.feedforward import ActivationName, FeedForward, GatedFeedForward, activation
-from zoo.transformer.linear import PACKED_ROWS
+from zoo.transformer.linear import PACKED_ROWS, Linear
 from zoo.transformer.norm import PlannedLayerNorm, PlannedRMSNorm
 from zoo.transformer.one_query import Seen
 from zoo.transformer.patterns import Pattern
@@ -41,7 +41,11 @@ def made_for(blocks: Sequence[Block]) -> native.Native | None:
 
 
 def _plain(block: Block) -> bool:
-    return isinstance(block, PreNormBlock) and isinstance(block.attention, SelfAttention)
+    attention, feedforward = block.attention, block.feedforward
+    if type(block) is not PreNormBlock or type(attention) is not SelfAttention:
+        return False
+    projections = (attention.input, attention.output, feedforward.input, feedforward.output)
+    return all(type(each) is Linear for each in projections)  # an adapter would be passed over
 
 
 def _widths(block: Block) -> Iterator[int]:
