@@ -11,10 +11,12 @@ from zoo.architecture import count_parameters
 from zoo.errors import ZooError, suggest
 from zoo.model import Model
 from zoo.settings import tag
+from zoo.stack.model import Stack
 from zoo.tokenizers.codec import Codec
 from zoo.weights.formats import open_path
 from zoo.weights.hub import Found, locate
 from zoo.weights.opened import Opened, OpenedCodec
+from zoo.weights.stack import OpenedStack
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 """What weights may be held and computed in."""
@@ -40,7 +42,10 @@ def load(name_or_path: str | Path, *, device: str = "auto", dtype: str = "float3
     if dtype not in DTYPES:
         raise ZooError(f"dtype: {dtype!r} is not possible{suggest(str(dtype), DTYPES)}")
     place = choose_device(device)
-    opened = open_checkpoint(name_or_path)
+    found = locate(name_or_path)
+    if isinstance(whole := open_path(found.path), OpenedStack):
+        return Stack.of(replace(whole, card={**whole.card, **found.card}), device=place, dtype=DTYPES[dtype])
+    opened = _model(name_or_path, replace(whole, card={**whole.card, **found.card}))
     network = opened.network(place, DTYPES[dtype])
     card = {"parameters": count_parameters(network), **opened.card}
     return Model(network, opened.tokenizer, card=card, recipe=opened.recipe, head=opened.head)
@@ -61,17 +66,27 @@ def open_checkpoint(name_or_path: str | Path) -> Opened:
     Raises:
         ZooError: nothing has that name, or what has it is no checkpoint, or a codec's.
     """
-    opened = open_found(locate(name_or_path))
+    return _model(name_or_path, open_found(locate(name_or_path)))
+
+
+def _model(name: str | Path, opened: Opened | OpenedCodec) -> Opened:
     if isinstance(opened, OpenedCodec):
         kind = tag(type(opened.config))
         raise ZooError(
-            f"{name_or_path} is a codec, which is a tokenizer and no model; use zoo.load_codec, "
-            f"or tokenizer={kind} tokenizer.path={name_or_path}"
+            f"{name} is a codec, which is a tokenizer and no model; use zoo.load_codec, "
+            f"or tokenizer={kind} tokenizer.path={name}"
         )
     return opened
 
 
 def open_found(found: Found) -> Opened | OpenedCodec:
-    """Open a checkpoint that has been found, a model's or a codec's, with what is known of it besides."""
+    """Open a checkpoint that has been found, a model's or a codec's, with what is known of it besides.
+
+    Raises:
+        ZooError: no checkpoint, a broken one, or a stack of several.
+    """
     opened = open_path(found.path)
+    if isinstance(opened, OpenedStack):
+        parts = ", ".join((opened.config.codec, *opened.config.priors))
+        raise ZooError(f"{found.path} is a stack, and this needs one of its parts: {parts}")
     return replace(opened, card={**opened.card, **found.card})

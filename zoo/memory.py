@@ -5,6 +5,10 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
 
 
 def total_bytes() -> int | None:
@@ -15,10 +19,32 @@ def total_bytes() -> int | None:
         return None
 
 
-def available_bytes() -> int | None:
-    """Return what can still be had without swapping, in bytes, None where the system does not say."""
+def available_bytes(device: torch.device | None = None) -> int | None:
+    """Return what can still be had without swapping, in bytes, None where the system does not say.
+
+    Args:
+        device: of a GPU, what is free on it; None for the machine's own memory, within what this process may have
+            (``ulimit -v``).
+    """
+    if device is not None and device.type == "cuda":
+        import torch
+
+        return int(torch.cuda.mem_get_info(device)[0])
     try:
         match = re.search(r"^MemAvailable:\s+(\d+) kB$", Path("/proc/meminfo").read_text(), re.MULTILINE)
     except OSError:  # not Linux
         return None
-    return int(match[1]) * 1024 if match else None
+    left = _left_to_process()
+    free = int(match[1]) * 1024 if match else None
+    return free if left is None else left if free is None else min(free, left)
+
+
+def _left_to_process() -> int | None:
+    """Return the address space that this process may still take, None where there is no limit."""
+    import resource
+
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    if limit == resource.RLIM_INFINITY:
+        return None
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    return max(limit - pages * resource.getpagesize(), 0)

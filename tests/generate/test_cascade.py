@@ -52,7 +52,8 @@ def drawn(
     settings = settings or SamplingSettings(max_new_tokens=0)
     for stop in (*stops, total):
         sampler = LevelSampler(
-            made, telling, told, codes, above, step=step_of(made, 0.5), settings=settings, given=given, known=known,
+            made, telling, told, codes, above, step=step_of(made.config, 0.5), settings=settings, given=given,
+            known=known,
             draws=seeded([level_seed(seed, 0) for seed in seeds], settings, CPU, [places] * len(seeds)), span=span,
         )  # fmt: skip
         for step in sampler:
@@ -92,7 +93,7 @@ def test_what_was_given_stays_and_what_follows_depends_on_it() -> None:
 
 def test_codes_above_of_whole_and_of_shorter_windows() -> None:
     made = prior(above=True)
-    assert step_of(made, 0.4) == 4
+    assert step_of(made.config, 0.4) == 4
     codes = torch.randint(0, 11, (2, 10), generator=torch.Generator().manual_seed(0))
     whole = drawn(made, 40, [1, 2], above=codes)
     assert not torch.equal(whole, drawn(made, 40, [1, 2], above=codes.roll(1, 1)))
@@ -115,4 +116,4 @@ def test_greedy_and_other_settings() -> None:
 @pytest.mark.parametrize("hop", [0.0, -1.0, 1.5, float("nan")])
 def test_hops_that_are_none(hop: float) -> None:
     with pytest.raises(ZooError, match="a part of the window"):
-        step_of(prior(), hop)
+        step_of(prior().config, hop)

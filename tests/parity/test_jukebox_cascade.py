@@ -114,7 +114,7 @@ def drawn(case: Case, level: int, above: Tensor | None, stops: tuple[int, ...] =
             case.told(level),
             codes,
             above,
-            step=step_of(case.priors[level], case.facts["hps"]["hop_fraction"][level]),
+            step=step_of(case.priors[level].config, case.facts["hps"]["hop_fraction"][level]),
             settings=settings,
             draws=lambda position: InverseCumulative(numbers[position:]),
             known=known,
@@ -130,7 +130,7 @@ def drawn(case: Case, level: int, above: Tensor | None, stops: tuple[int, ...] =
 def test_windows_and_what_they_are_told(case: Case) -> None:
     for level in LEVELS:
         facts, prior, telling = case.facts["windows"][str(level)], case.priors[level], case.telling(level)
-        step = step_of(prior, case.facts["hps"]["hop_fraction"][level])
+        step = step_of(prior.config, case.facts["hps"]["hop_fraction"][level])
         found = windows(facts["total_tokens"], prior.context, step)
         assert step == facts["hop"]
         assert [window.start for window in found] == facts["starts"]
@@ -150,7 +150,7 @@ def test_every_level_token_for_token_sound_and_alignment(case: Case) -> None:
         sound = case.codec.decode(above, level)
         torch.testing.assert_close(sound, case.numbers[f"out/x_l{level}"], atol=1e-4, rtol=0)
         if level == 2:
-            step = step_of(case.priors[level], case.facts["hps"]["hop_fraction"][level])
+            step = step_of(case.priors[level].config, case.facts["hps"]["hop_fraction"][level])
             for item, told in enumerate(case.told(level)):
                 found = lyric_alignment(case.priors[2], case.telling(2), told, above[item], None, step=step)
                 torch.testing.assert_close(found, case.numbers[f"out/alignment_{item}"], atol=1e-4, rtol=0)

@@ -62,7 +62,7 @@ class Asked:
 
 def read_asked(
     image: str | None, keep_rows: int | None, mask: str | None, label: str | None, *, audio: str | None = None,
-    keep_seconds: float | None = None, seconds: float | None = None,
+    keep_seconds: float | None = None, seconds: float | None = None, codes: str | None = None,
 ) -> Asked:  # fmt: skip
     """Check what the command line says; every file is read once, and none is kept in memory.
 
@@ -78,7 +78,9 @@ def read_asked(
         raise ZooError(f"keep_rows: must be 0 or more, got {keep_rows}")
     if image is not None and audio is not None:
         raise ZooError("give image= or audio=, not both")
-    if keep_seconds is not None and audio is None:
+    if codes is not None and audio is not None:
+        raise ZooError("give audio= or codes=, not both")
+    if keep_seconds is not None and audio is None and codes is None:
         raise ZooError("keep_seconds: says what is kept of a sound; say which with audio=FILE")
     for name, length in (("keep_seconds", keep_seconds), ("seconds", seconds)):
         if length is not None and not 0 < length <= LONGEST:

@@ -19,16 +19,21 @@ from zoo.cli.training import use_threads
 from zoo.cli.verb import Call, Verb, key, one_target, read_keys, read_text
 from zoo.cli.writing import write
 from zoo.errors import ZooError, suggest
+from zoo.settings import build
 from zoo.weights.hub import locate
 
 if TYPE_CHECKING:
     from zoo.model import Model
+    from zoo.stack.model import Stack
 
 DRAWN = {
     "image": ("pictures", "image=FILE completes one", FOLDER, draw_pictures),
     "music": ("music", "audio=FILE is gone on from", MUSIC_FOLDER, draw_music),
 }
 """Modality that goes into files: what people call it, how it is continued, the default folder, and who draws it."""
+SONGS = ("artist", "genre", "lyrics", "lyrics_file", "total_seconds", "codes", "levels", "hop", "parallel_segments",
+         "at_once")  # fmt: skip
+"""Keys of stacks alone."""
 CANDIDATES = 15
 """Tokens that ``show=probabilities`` shows."""
 FILLINGS = 5
@@ -59,10 +64,29 @@ class Keys:
     unknown: Literal["error", "ok"] = key(
         "error", "a label that the model was not told of is an error, or (ok) no label is asked for"
     )
+    artist: str | None = key(None, "of a stack of music: who plays", literal=True)
+    genre: str | None = key(None, "of a stack: what kind of music", literal=True)
+    lyrics: str | None = key(None, "of a stack: what is sung; lyrics=- reads standard input", literal=True)
+    lyrics_file: str | None = key(None, "file with the lyrics", literal=True)
+    total_seconds: float | None = key(None, "of a stack: length of the piece that the new music is a part of")
+    codes: str | None = key(
+        None, "of a stack: codes.npz, or the folder of an earlier run, to go on from or to make finer", literal=True
+    )
+    levels: str | None = key(None, "of a stack: levels to draw, e.g. 2 or 1,0; default: all that are missing")
+    hop: str | None = key(
+        None, "of a stack: parts of a window from one to the next, the finest level first; default: 0.5,0.5,0.125"
+    )
+    parallel_segments: int = key(
+        1, "of a stack: draw so many parts of finer levels side by side: faster, with seams (they are said)"
+    )
+    at_once: int | None = key(None, "of a stack: most pieces drawn side by side; default: what memory allows, up to 16")
     guidance: float = key(1.0, "above 1: samples more typical of their label, and less varied (try 2); 1 is off")
     count: int = key(1, "samples; the second has the seed of the first plus 1, and so on")
     max_new_tokens: int | None = key(None, "length; default: what the recipe says, else what fits the context")
-    temperature: float = key(1.0, "below 1 bolder towards the likely, above 1 wilder, 0 always the most likely")
+    temperature: str | None = key(
+        None, "below 1 bolder towards the likely, above 1 wilder, 0 always the most likely; default: 1, of a stack "
+        "0.99,0.99,0.98: one number, or one for each level, the finest first",
+    )  # fmt: skip
     top_k: int = key(0, "draw among the k most likely only; 0 is off; of [MASK]: words to show, 0 is 5")
     top_p: float = key(1.0, "draw among the most likely that make up this share; 1 is off")
     min_p: float = key(0.0, "drop what is less likely than this fraction of the most likely; 0 is off")
@@ -87,6 +111,7 @@ class Keys:
         """Return the arguments of ``Model.stream`` and ``Model.draw``."""
         names = ("max_new_tokens", "temperature", "top_k", "top_p", "min_p", "repetition_penalty", "truncate", "beams")
         chosen = {name: getattr(self, name) for name in (*names, "length_penalty", "guidance", "seed")}
+        chosen["temperature"] = build(float, self.temperature or "1", "temperature", from_text=True)
         return chosen | {"stop": (self.stop,) if self.stop else ()}
 
 
@@ -96,9 +121,10 @@ def run(call: Call) -> dict[str, Any]:
     keys = read_keys(Keys, call.pairs)
     path = locate(target).path
     prompt = read_text(keys.prompt, keys.prompt_file, "prompt")
+    lyrics = read_text(keys.lyrics, keys.lyrics_file, "lyrics")
     asked = read_asked(
         keys.image, keys.keep_rows, keys.mask, keys.label, audio=keys.audio, keep_seconds=keys.keep_seconds,
-        seconds=keys.seconds,
+        seconds=keys.seconds, codes=keys.codes,
     )  # fmt: skip
     if keys.seconds is not None and keys.max_new_tokens is not None:
         raise ZooError("give seconds= or max_new_tokens=, not both")
@@ -109,6 +135,10 @@ def run(call: Call) -> dict[str, Any]:
 
     model = load(path, device=keys.device, dtype=keys.dtype)
     asked.refuse(model.modality)
+    if (stack := _stack(model, path)) is not None:
+        return _songs(stack, target, prompt, lyrics, asked, keys, quiet=call.json)
+    if said := [name for name in SONGS if getattr(keys, name) not in (None, 1)]:
+        raise ZooError(f"{said[0]}: belongs to stacks of music, and this makes {model.modality}; leave it out")
     asked = _known(asked, model, keys)
     if model.modality in DRAWN:
         return _draw(model, target, prompt, asked, keys, quiet=call.json)
@@ -178,6 +208,65 @@ def _draw(model: Model, target: str, prompt: str | None, asked: Asked, keys: Key
         overwrite=keys.overwrite,
         quiet=quiet,
     )
+
+
+def _stack(model: Model, path: Path) -> Stack | None:
+    """Return a stack, also of a single prior of music; None for any other model."""
+    from zoo.music.prior import Prior
+    from zoo.stack.model import Stack
+
+    if isinstance(model, Stack):
+        return model
+    return Stack.of_prior(model, str(path)) if isinstance(model.network, Prior) else None
+
+
+def _songs(
+    stack: Stack, target: str, prompt: str | None, lyrics: str | None, asked: Asked, keys: Keys, *, quiet: bool
+) -> dict[str, Any]:
+    """Draw pieces of music, level by level."""
+    from zoo.cli.songs import Beginning, draw_songs
+    from zoo.stack.plan import Request
+
+    foreign = {
+        "prompt": prompt, "label": asked.label, "stop": keys.stop, "order": keys.order != "at_once",
+        "show": keys.show != "text", "max_new_tokens": keys.max_new_tokens is not None,
+        "repetition_penalty": keys.repetition_penalty != 1, "beams": keys.beams != 1,
+        "length_penalty": keys.length_penalty != 1, "truncate": keys.truncate != "error",
+    }  # fmt: skip
+    if said := [name for name, value in foreign.items() if value]:
+        raise ZooError(
+            f"{said[0]}: a stack of music takes artist=, genre=, lyrics=, seconds=, audio= or codes= instead"
+        )
+    chosen: dict[str, Any] = {
+        "artist": keys.artist or "", "genre": keys.genre or "", "lyrics": lyrics or "", "seconds": keys.seconds,
+        "total_seconds": keys.total_seconds, "count": keys.count, "seed": keys.seed,
+        "temperature": numbers("temperature", keys.temperature, float), "top_k": keys.top_k, "top_p": keys.top_p,
+        "min_p": keys.min_p, "guidance": keys.guidance, "hop": numbers("hop", keys.hop, float),
+        "levels": numbers("levels", keys.levels, int), "parallel_segments": keys.parallel_segments,
+        "unknown": keys.unknown == "ok", "at_once": keys.at_once,
+    }  # fmt: skip
+    temperature, hop = chosen["temperature"], chosen["hop"]
+    single = {
+        name: value[0] for name, value in (("temperature", temperature), ("hop", hop)) if value and len(value) == 1
+    }
+    return draw_songs(
+        stack,
+        Request(**{**chosen, **single}),
+        Beginning(sounds=asked.sounds, names=asked.sound_names, codes=keys.codes, keep_seconds=keys.keep_seconds),
+        Path(keys.out or MUSIC_FOLDER),
+        {"checkpoint": target, **chosen, "dtype": keys.dtype},
+        resume=keys.resume,
+        overwrite=keys.overwrite,
+        quiet=quiet,
+    )
+
+
+def numbers(name: str, text: str | None, kind: type) -> tuple[Any, ...] | None:
+    """Return numbers that people wrote with commas between them, None for nothing."""
+    if text is None:
+        return None
+    parts = text.strip("[]() ").split(",")
+    return tuple(build(kind, part.strip(), name, from_text=True) for part in parts)
 
 
 def _samples_file(keys: Keys) -> Path | None:
@@ -287,6 +376,7 @@ VERB = Verb(
         ("zoo generate mnist label=all count=10 guidance=2 out=digits", "ten pictures of each class"),
         ("zoo generate mnist image=seven.png keep_rows=14 count=5 out=sevens", "five ways to complete a picture"),
         ("zoo generate music-wave label=flute seconds=4 out=tunes", "four seconds of music"),
+        ("zoo generate my-stack artist=flute lyrics_file=song.txt seconds=20 out=song", "a stack: level by level"),
     ),
     run=run,
 )

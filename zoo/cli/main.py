@@ -37,6 +37,7 @@ VERBS = {
     "compare": "train one recipe with several tokenizers, and compare them",
     "pull": "fetch a checkpoint by name, once, for use without a network",
     "convert": "write a checkpoint in another format",
+    "stack": "put a codec and priors of music together into one checkpoint",
 }
 """Verb to summary; the verb's module is ``zoo.cli.<verb>``, imported only when it is asked for."""
 

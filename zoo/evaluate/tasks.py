@@ -8,11 +8,10 @@ from zoo.classify.kinds import OneLabel
 from zoo.evaluate.classification import Classification
 from zoo.evaluate.likelihood import Likelihood
 from zoo.evaluate.questions import Lambada, Questions
-from zoo.evaluate.samples import Samples
 from zoo.model import Model
 from zoo.transformer.model import Transformer
 
-Task: TypeAlias = Likelihood | Classification | Questions | Lambada | Samples
+Task: TypeAlias = Likelihood | Classification | Questions | Lambada
 
 
 def choose(model: Model) -> Task:

@@ -19,6 +19,7 @@ from zoo.generate.guidance import guided
 from zoo.generate.sampler import Sampler, device_of, prepared
 from zoo.generate.settings import SamplingSettings
 from zoo.music.alignment import alignment
+from zoo.music.config import PriorConfig
 from zoo.music.prior import Prior
 from zoo.music.telling import Telling, Told
 from zoo.music.windows import starts
@@ -60,12 +61,12 @@ def windows(total: int, context: int, step: int, *, given: int = 0) -> list[Wind
     return found
 
 
-def step_of(prior: Prior, hop: float) -> int:
+def step_of(config: PriorConfig, hop: float) -> int:
     """Return the ids from one window to the next, for a part ``hop`` of the context in (0, 1]."""
     if not 0 < hop <= 1:
         raise ZooError(f"hop: a part of the window in (0, 1] is needed, got {hop}")
-    ratio = prior.config.above.ratio if prior.config.above else 1
-    return max(int(hop * prior.context) // ratio, 1) * ratio
+    ratio = config.above.ratio if config.above else 1
+    return max(int(hop * config.context) // ratio, 1) * ratio
 
 
 def level_seed(seed: int, level: int) -> int:

@@ -1,24 +1,30 @@
-"""Classifier-free guidance: what the label changes, done more strongly (Ho and Salimans 2022, section 3.2)."""
+"""Classifier-free guidance: what labels change, done more strongly (Ho and Salimans 2022, section 3.2)."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
+from zoo.music.lyrics import UNKNOWN as NO_CHARACTER
+from zoo.music.names import UNKNOWN
+from zoo.music.telling import NOBODY
 from zoo.network import NO_CLASS, Cache, Conditioning, Predictor
 
 
 class Guided(nn.Module):
-    """A network that reads every row twice, with its class and without, and predicts from the difference.
+    """A network that reads every row twice, with what it is told of it and without, and predicts from the difference.
 
     Its logits are ``without + scale * (with - without)``: scale 1 is the network itself, 0 the network without classes;
     above 1, pictures are more typical of their class and less varied. (Their paper's w is scale - 1.) Both readings of
     a row are in one batch, and samplers, caches and beam search need not know of any of it.
 
+    What is kept back: the class; of music the artist, the genres and the lyrics. A window's place in the piece and the
+    codes above are told to both readings.
+
     Args:
-        network: was trained with classes, some of them kept back.
+        network: was trained with classes or labels, some of them kept back.
         scale: 0 or more.
     """
 
@@ -45,7 +51,7 @@ class Guided(nn.Module):
         both = self.network.hidden(
             torch.cat([ids, ids]),
             lengths=None if lengths is None else torch.cat([lengths, lengths]),
-            conditioning=_twice(conditioning),
+            conditioning=_both(self.prepare(conditioning)),
             cache=cache,
         )
         return torch.cat(both.chunk(2), dim=-1)
@@ -67,8 +73,20 @@ class Guided(nn.Module):
         return self.head(self.hidden(ids, lengths=lengths, conditioning=conditioning, cache=cache))
 
     def prepare(self, conditioning: Conditioning | None) -> Conditioning | None:
-        """Return what the network prepares: it is the same for both readings."""
-        return self.network.prepare(conditioning)
+        """Return what the network prepares for both readings of each row, side by side in a last axis of two."""
+        if conditioning is None or _paired(conditioning):
+            return conditioning
+        told, untold = self.network.prepare(conditioning), self.network.prepare(without_labels(conditioning))
+        assert told is not None
+        assert untold is not None
+        second = vars(untold)
+        return Conditioning(
+            **{
+                name: torch.stack([value, second[name]], dim=-1)
+                for name, value in vars(told).items()
+                if value is not None
+            }
+        )
 
     def new_cache(self, batch: int, capacity: int | None = None) -> GuidedCache:
         """Allocate a cache for both readings of ``batch`` rows."""
@@ -104,11 +122,31 @@ def guided(network: Predictor, scale: float) -> Predictor:
     return network if scale == 1 else Guided(network, scale)
 
 
-def _twice(told: Conditioning | None) -> Conditioning | None:
-    """Return the conditioning of all rows, followed by the same without classes."""
+def without_labels(told: Conditioning) -> Conditioning:
+    """Return the conditioning without classes, or without artist, genres and lyrics."""
+    if told.classes is not None:
+        told = replace(told, classes=torch.full_like(told.classes, NO_CLASS))
+    if told.labels is not None:
+        labels = told.labels.clone()
+        labels[:, 3], labels[:, 4:] = UNKNOWN, NOBODY
+        source = None if told.source is None else torch.full_like(told.source, NO_CHARACTER)
+        told = replace(told, labels=labels, source=source)
+    return told
+
+
+AXES = {"start": 2, "added": 3, "memory": 3, "memory_lengths": 1, "segments": 2, "source": 2, "source_lengths": 1,
+        "classes": 1, "visible": 2, "labels": 2, "above": 2}  # fmt: skip
+"""Axes of each kind of conditioning, of one reading."""
+
+
+def _paired(told: Conditioning) -> bool:
+    """Return whether it holds both readings."""
+    return any(value is not None and value.ndim > AXES[name] for name, value in vars(told).items())
+
+
+def _both(told: Conditioning | None) -> Conditioning | None:
+    """Return the conditioning of all rows, followed by that of the same rows without labels."""
     if told is None:
         return None
-    fields = {name: torch.cat([value, value]) for name, value in vars(told).items() if value is not None}
-    if told.classes is not None:
-        fields["classes"] = torch.cat([told.classes, torch.full_like(told.classes, NO_CLASS)])
-    return Conditioning(**fields)
+    fields = {name: value for name, value in vars(told).items() if value is not None}
+    return Conditioning(**{name: torch.cat(value.unbind(-1)) for name, value in fields.items()})

@@ -6,17 +6,18 @@ from pathlib import Path
 
 from zoo.errors import ZooError
 from zoo.weights import folder as folders
-from zoo.weights import huggingface, jukebox_codec, jukebox_prior, original
+from zoo.weights import huggingface, jukebox_codec, jukebox_prior, original, stack
 from zoo.weights.files import read_json
 from zoo.weights.opened import Opened, OpenedCodec
+from zoo.weights.stack import OpenedStack
 
 CONFIG = "config.json"
 PARTS = (CONFIG, huggingface.WEIGHTS, huggingface.INDEX, huggingface.LEGACY, huggingface.LEGACY_INDEX)
 """Files that stand for the folder that they are in."""
 
 
-def open_path(path: Path) -> Opened | OpenedCodec:
-    """Open a model or a codec: our folder, Hugging Face's, or the authors' files; one of its files stands for all.
+def open_path(path: Path) -> Opened | OpenedCodec | OpenedStack:
+    """Open a model, a codec or a stack: our folder, Hugging Face's, or the authors' files; one file stands for all.
 
     Raises:
         ZooError: no checkpoint in a format that is known, or one that is broken.
@@ -24,6 +25,8 @@ def open_path(path: Path) -> Opened | OpenedCodec:
     found = original.find(path)
     if path.is_dir() and (path / CONFIG).is_file():
         settings = read_json(path / CONFIG)
+        if stack.is_stack(settings):
+            return stack.opened(path, open_path)
         if "format" in settings:
             return folders.opened(path)
         if settings.get("model_type") in jukebox_codec.MODEL_TYPES:

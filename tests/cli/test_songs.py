@@ -1,0 +1,107 @@
+"""``zoo stack`` and ``zoo generate`` for stacks: files, names, the page."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from tests.stack.parts import RATE, save
+from zoo.cli.main import main
+from zoo.cli.songs_page import Piece, moment, page
+
+EVIL = "la <script>alert(1)</script>"
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save(tmp_path_factory.mktemp("parts")).parent
+
+
+def test_put_together_and_played(parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    priors = ",".join(str(parts / name) for name in ("top", "middle", "fine"))
+    assert main(["stack", f"codec={parts / 'codec'}", f"priors={priors}", f"out={tmp_path / 'mine'}", "--json"]) == 0
+    made = json.loads(capsys.readouterr().out)
+    assert made["levels"] == [2, 1, 0]
+    words = [
+        "generate",
+        str(tmp_path / "mine"),
+        "artist=flute",
+        f"lyrics={EVIL}",
+        "count=2",
+        "seconds=0.2",
+        "device=cpu",
+    ]
+    assert main([*words, f"out={tmp_path / 'out'}", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert [sample["seed"] for sample in document["samples"]] == [0, 1]
+    assert {name: len(codes) for name, codes in document["samples"][0]["codes"].items()} == {
+        "level_0": 160, "level_1": 80, "level_2": 40,
+    }  # fmt: skip
+    assert document["samples"][0]["prompt"] == EVIL
+    for name in ("000.wav", "001.wav", "level_2/000.wav", "level_1/001.wav"):
+        samples, rate = soundfile.read(tmp_path / "out" / name)
+        assert (len(samples), rate) == (320, RATE)
+    with np.load(tmp_path / "out" / "codes.npz") as codes:
+        assert codes["level_0"].shape == (2, 160)
+    text = (tmp_path / "out" / "index.html").read_text()
+    assert "<script" not in text
+    assert text.count("<audio") == 6
+    assert "http" not in text.split("</head>")[1]
+    codes = f"codes={tmp_path / 'out'}"
+    assert main([*words[:2], "device=cpu", codes, "levels=2", "seconds=0.1", f"out={tmp_path / 'more'}", "--json"]) == 0
+    longer = json.loads(capsys.readouterr().out.splitlines()[-1])["samples"][1]["codes"]["level_2"]
+    assert longer[:40] == document["samples"][1]["codes"]["level_2"]
+    assert len(longer) == 60
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("artist=flut", "unknown artist 'flut'; did you mean 'flute'"),
+        ("genre=jazz", "unknown genre 'jazz'"),
+        ("label=flute", "label: a stack of music takes artist="),
+        ("beams=3", "beams: a stack of music takes"),
+        ("temperature=hot", "temperature"),
+        ("temperature=1,1", "one for each level"),
+        ("hop=0", "hop: a part of the window"),
+        ("levels=5", "no prior of level 5"),
+        ("codes=nowhere.npz", "codes: nowhere.npz cannot be read"),
+        ("keep_seconds=1", "keep_seconds"),
+    ],
+)
+def test_what_is_refused(
+    parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], word: str, message: str
+) -> None:
+    out = tmp_path / "out"
+    assert main(["generate", str(parts / "stack"), word, "device=cpu", "seconds=0.1", f"out={out}"]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+    assert not (out / "samples.json").exists()
+
+
+def test_a_prior_alone(parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["seconds=0.1", "device=cpu", f"out={tmp_path / 'out'}"]
+    assert main(["generate", str(parts / "top"), "artist=organ", *words]) == 0
+    assert soundfile.info(tmp_path / "out" / "000.wav").frames == 160
+    assert main(["generate", str(parts / "fine"), *words, "overwrite=true"]) == 2
+    assert "put a stack together" in capsys.readouterr().err
+
+
+def test_lyrics_are_shown_as_text_in_the_colour_of_their_time() -> None:
+    alignment = np.zeros((10, 5))
+    alignment[2, :2] = 1
+    alignment[7, 3:] = 1
+    assert moment(alignment[:, :2]) == pytest.approx(0.25)
+    assert moment(alignment[:, 3:]) == pytest.approx(0.75)
+    piece = Piece(title="<b>", sounds=[("level 0", b"RIFF")], alignment=alignment)
+    text = page(
+        title="<i>", lead="", pieces=[piece], lyrics="<a &b", seconds=8.0, spectrogram=b"", facts=[("<u>", "<s>")]
+    )
+    assert 'title="2.00 s">&lt;a</span>' in text
+    assert 'title="6.00 s">&amp;b</span>' in text
+    assert not any(tag in text for tag in ("<b>", "<i>", "<u>", "<s>"))

@@ -1,0 +1,231 @@
+"""A stack as a checkpoint and as a model: parts, plans, modes, refusals."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import zoo
+from tests.stack.parts import CODES, CONTEXT, HOPS, RATE, save
+from zoo.errors import ZooError
+from zoo.stack.journal import Journal
+from zoo.stack.model import Stack
+from zoo.stack.plan import Request
+from zoo.stack.run import Finished, carry_out
+
+SECONDS = 40 * 8 / RATE
+"""Forty ids of the coarsest level."""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save(tmp_path_factory.mktemp("stack"))
+
+
+@pytest.fixture(scope="module")
+def stack(folder: Path) -> Stack:
+    loaded = zoo.load(folder, device="cpu")
+    assert isinstance(loaded, Stack)
+    return loaded
+
+
+def codes_of(stack: Stack, request: Request, given: dict[int, torch.Tensor] | None = None) -> dict[int, torch.Tensor]:
+    """Return what a request comes to, by level."""
+    events = carry_out(stack.plan(request, given))
+    return {event.level: event.codes for event in events if isinstance(event, Finished)}
+
+
+WANTED = Request(artist="flute", genre="hymn", lyrics="do re mi fa so la ti do", seconds=SECONDS, seed=3)
+
+
+def test_the_surface_of_a_model(stack: Stack) -> None:
+    assert stack.levels == (2, 1, 0)
+    assert stack.rate == RATE
+    assert stack.parameters == sum(
+        part.parameters for part in map(zoo.load, [stack_part(stack, n) for n in range(3)])
+    ) + (sum(p.numel() for p in zoo.load_codec(Path(stack.opened.where).parent / "codec", device="cpu").parameters()))
+    assert "windows of 0.08 s, told artist and genre, lyrics" in stack.summary()
+    sound = stack.generate(conditions={"artist": "organ"}, seconds=0.1)
+    assert sound.rate == RATE
+    assert len(sound.samples) == 160
+    two = stack.generate(conditions={"artist": "organ"}, seconds=0.1, count=2)
+    assert np.array_equal(two[0].samples, sound.samples)
+    assert not np.array_equal(two[1].samples, sound.samples)
+    with pytest.raises(ZooError, match="load one of its priors"):
+        stack.logits(torch.tensor([[1]]))
+    with pytest.raises(ZooError, match="max_new_tokens: a stack does not take it"):
+        stack.generate(max_new_tokens=3)
+    with pytest.raises(ZooError, match="got 'artiste'; did you mean 'artist'"):
+        stack.generate(conditions={"artiste": "organ"})
+
+
+def stack_part(stack: Stack, number: int) -> Path:
+    assert stack.opened is not None
+    return Path(stack.opened.priors[number].where).parent
+
+
+def test_saved_and_loaded_again(stack: Stack, tmp_path: Path) -> None:
+    stack.save(tmp_path / "again")
+    again = zoo.load(tmp_path / "again", device="cpu")
+    assert isinstance(again, Stack)
+    request = replace(WANTED, seconds=0.1)
+    for level, codes in codes_of(stack, request).items():
+        assert torch.equal(codes_of(again, request)[level], codes)
+    with pytest.raises(ZooError, match="is not empty"):
+        stack.save(tmp_path / "again")
+    (tmp_path / "again" / "level_1" / "model.safetensors").write_bytes(b"none")
+    with pytest.raises(ZooError, match="does not match its sha256"):
+        zoo.load(tmp_path / "again", device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("network", "message"),
+    [
+        ({"codec": "/etc"}, "names no part of a stack"),
+        ({"priors": ["../top"]}, "names no part of a stack"),
+        ({"priors": ["stack-itself"]}, "no checkpoint 'stack-itself'"),
+        ({"codec": "top"}, "'top' is no codec"),
+        ({"priors": ["codec"]}, "'codec' is no prior of music"),
+        ({"priors": ["top", "fine", "middle", "top"]}, "4 priors do not fit a codec of 3 levels"),
+        ({"priors": ["top", "top"]}, "must be told one code of the level above for 2 of its own, and has none"),
+        ({"coarsest": 7}, "3 priors do not fit a codec of 3 levels"),
+    ],
+)
+def test_parts_that_do_not_fit(folder: Path, tmp_path: Path, network: dict[str, object], message: str) -> None:
+    import shutil
+
+    from zoo.weights.files import write_manifest
+
+    shutil.copytree(folder, tmp_path / "other")
+    path = tmp_path / "other" / "config.json"
+    config = json.loads(path.read_text())
+    config["network"] |= network
+    path.write_text(json.dumps(config))
+    write_manifest(tmp_path / "other", {})
+    with pytest.raises(ZooError, match=message):
+        zoo.load(tmp_path / "other", device="cpu")
+
+
+def test_pieces_are_those_of_any_batch(stack: Stack) -> None:
+    together = codes_of(stack, replace(WANTED, count=3))
+    assert {level: tuple(codes.shape) for level, codes in together.items()} == {2: (3, 40), 1: (3, 80), 0: (3, 160)}
+    alone = codes_of(stack, replace(WANTED, seed=4))
+    split = codes_of(stack, replace(WANTED, count=3, at_once=2))
+    for level, codes in together.items():
+        assert torch.equal(alone[level][0], codes[1])
+        assert torch.equal(split[level], codes)
+        assert int(codes.max()) < CODES
+
+
+def test_names_and_lyrics_matter(stack: Stack) -> None:
+    told = codes_of(stack, WANTED)[2]
+    for other in ({"artist": "organ"}, {"genre": "folk"}, {"lyrics": "la la la la la la la"}):
+        assert not torch.equal(codes_of(stack, replace(WANTED, **other))[2], told)
+    with pytest.raises(ZooError, match="unknown artist 'flut'; did you mean 'flute'"):
+        stack.plan(replace(WANTED, artist="flut"))
+    unknown = codes_of(stack, replace(WANTED, artist="flut", unknown=True))[2]
+    assert torch.equal(unknown, codes_of(stack, replace(WANTED, artist=""))[2])
+
+
+def test_going_on_keeps_what_is_given(stack: Stack) -> None:
+    begun = codes_of(stack, WANTED)
+    cut = {level: codes[:, : 40 * 8 // hop // 2] for (level, codes), hop in zip(begun.items(), HOPS[::-1], strict=True)}
+    longer = codes_of(stack, replace(WANTED, seconds=SECONDS), cut)
+    for level, codes in cut.items():
+        assert torch.equal(longer[level][:, : codes.shape[1]], codes)
+        assert longer[level].shape[1] == 3 * codes.shape[1]
+
+
+def test_codes_made_finer(stack: Stack) -> None:
+    whole = codes_of(stack, WANTED)
+    top = {2: whole[2]}
+    finer = codes_of(stack, replace(WANTED, seconds=None), top)
+    assert set(finer) == {1, 0}
+    assert torch.equal(finer[1], whole[1])
+    assert torch.equal(finer[0], whole[0])
+    assert set(codes_of(stack, replace(WANTED, levels=(2,)))) == {2}
+    with pytest.raises(ZooError, match="level 0 needs the codes of level 1"):
+        stack.plan(replace(WANTED, levels=(0,)))
+    with pytest.raises(ZooError, match="no prior of level 7"):
+        stack.plan(replace(WANTED, levels=(7,)))
+    with pytest.raises(ZooError, match="nothing is left to draw"):
+        stack.plan(replace(WANTED, seconds=None), whole)
+
+
+def test_primed_by_a_sound(stack: Stack) -> None:
+    sound = stack.generate(conditions={"artist": "organ"}, seconds=0.2)
+    given = stack.encode([sound])
+    assert {level: codes.shape[1] for level, codes in given.items()} == {2: 40, 1: 80, 0: 160}
+    assert stack.encode([sound], 0.1)[2].shape == (1, 20)
+    longer = stack.generate(sound, seconds=0.1, conditions={"artist": "organ"})
+    assert len(longer.samples) == 480
+
+
+def test_segments_side_by_side(stack: Stack) -> None:
+    plan = stack.plan(replace(WANTED, parallel_segments=3))
+    assert [stage.begins for stage in plan.stages] == [(0,), (0, 28, 52), (0, 54, 106)]
+    assert [stage.length for stage in plan.stages] == [40, 28, 54]
+    assert "3 segments side by side; at 2 seams" in " ".join(plan.remarks())
+    exact, parallel = codes_of(stack, WANTED), codes_of(stack, replace(WANTED, parallel_segments=3))
+    assert torch.equal(parallel[2], exact[2])
+    assert torch.equal(parallel[1][:, :24], exact[1][:, :24])  # up to the first segment's last window, moved back
+    assert not torch.equal(parallel[1][:, 28:], exact[1][:, 28:])
+    assert parallel[0].shape == exact[0].shape
+
+
+def test_a_piece_shorter_than_a_window(stack: Stack) -> None:
+    plan = stack.plan(replace(WANTED, seconds=8 * 8 / RATE))
+    assert "8 ids are less than its window of 16 (0.08 s)" in plan.remarks()[0]
+    assert codes_of(stack, replace(WANTED, seconds=2 * 8 / RATE))[0].shape == (1, 8)
+
+
+def test_guidance(stack: Stack) -> None:
+    plain = codes_of(stack, WANTED)
+    strong = codes_of(stack, replace(WANTED, guidance=3.0))
+    assert not torch.equal(strong[2], plain[2])
+    forgotten = codes_of(stack, replace(WANTED, guidance=0.0, levels=(2,)))[2]
+    untold = Request(seconds=SECONDS, seed=3, levels=(2,))
+    assert torch.equal(forgotten, codes_of(stack, untold)[2])
+
+
+def test_a_plan_that_does_not_fit_names_one_that_does(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    need = stack.plan(WANTED).stages[0].fit.need
+    free = [0]
+    monkeypatch.setattr("zoo.stack.memory.available_bytes", lambda device: free[0])
+    with pytest.raises(ZooError, match=r"level 2 takes .* GB .* this needs a larger machine"):
+        stack.plan(WANTED)
+    free[0] = int((need.total(1, CONTEXT) - 1) / 0.9)
+    with pytest.raises(ZooError, match=r"dtype=bfloat16 \(.* GB for one piece\)"):
+        stack.plan(replace(WANTED, levels=(2,)))
+    free[0] = int(need.total(3, CONTEXT) / 0.9) + 10
+    assert stack.plan(replace(WANTED, levels=(2,), count=9)).stages[0].fit.rows == 3
+    with pytest.raises(ZooError, match="at_once=3"):
+        stack.plan(replace(WANTED, levels=(2,), count=9, at_once=8))
+
+
+@pytest.mark.parametrize("at", [0, 1, 15, 16, 39])
+def test_stopped_and_gone_on_with(stack: Stack, tmp_path: Path, at: int) -> None:
+    request = replace(WANTED, count=2)
+    whole = codes_of(stack, request)
+    for stop_level in (2, 0):
+        folder = tmp_path / str(stop_level)
+        plan = stack.plan(request)
+        with Journal(folder) as journal:
+            journal.begin({"fits": plan.fits()}, {})
+            seen = 0
+            for event in carry_out(plan, journal):
+                seen += not isinstance(event, Finished) and event.level == stop_level
+                if seen == at:
+                    break
+        with Journal(folder) as journal:
+            events = list(carry_out(stack.plan(request, fits=plan.fits()), journal))
+            found = {event.level: event for event in events if isinstance(event, Finished)}
+        for level, codes in whole.items():
+            assert torch.equal(found[level].codes, codes)
+        assert len(found[2].alignments) == 2
+        assert found[2].alignments[0].shape == (40, len(WANTED.lyrics))

@@ -1,0 +1,295 @@
+"""``zoo generate`` for a stack: pieces of music level by level, never lost, with a page that plays them."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zoo.cli.files import write_bytes, write_json, write_text
+from zoo.cli.listening import Listening
+from zoo.cli.terminal import put, say
+from zoo.errors import ZooError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from zoo.data.records import Sound
+    from zoo.stack.model import Stack
+    from zoo.stack.plan import Plan, Request
+    from zoo.stack.run import Finished
+
+SHOWN = 6
+"""Most sounds on the picture."""
+MADE = ("samples.json", "codes.npz", "alignment.npz", "spectrogram.png", "index.html")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Beginning:
+    """What pieces go on from, as people named it.
+
+    Attributes:
+        sounds: their files; none for no sounds.
+        names: of the files.
+        codes: a codes.npz, or the folder of an earlier run; None for none.
+        keep_seconds: of the beginning that is kept; None for all.
+    """
+
+    sounds: tuple[Path, ...] = ()
+    names: tuple[str, ...] = ()
+    codes: str | None = None
+    keep_seconds: float | None = None
+
+    def stated(self) -> dict[str, Any]:
+        """Return it as JSON holds it."""
+        return {"audio": list(self.names), "codes": self.codes, "keep_seconds": self.keep_seconds}
+
+    def given(self, stack: Stack) -> dict[int, Tensor]:
+        """Return the codes to begin with, by level.
+
+        Raises:
+            ZooError: both or unreadable files, codes of another codec.
+        """
+        if self.codes is None:
+            return stack.encode([self._sound(path) for path in self.sounds], self.keep_seconds) if self.sounds else {}
+        from zoo.stack.model import checked_codes
+
+        found = checked_codes(read_codes(Path(self.codes).expanduser()), stack.tiers)
+        if self.keep_seconds is None:
+            return found
+        unit = stack.tiers[0].hop
+        kept = round(self.keep_seconds * stack.rate) // unit * unit
+        if not kept:
+            raise ZooError(f"keep_seconds: must keep an id of the coarsest level, {unit / stack.rate:.3f} s or more")
+        hops = {tier.level: tier.hop for tier in stack.tiers}
+        return {level: codes[:, : kept // hops[level]] for level, codes in found.items()}
+
+    def _sound(self, path: Path) -> Sound:
+        from zoo.cli.asked import read_beginning
+
+        return read_beginning(path, self.keep_seconds)
+
+
+def read_codes(path: Path) -> dict[str, Any]:
+    """Return the arrays of a codes.npz, or of the one in a folder.
+
+    Raises:
+        ZooError: no such file, or none of codes.
+    """
+    import numpy as np
+
+    file = path / "codes.npz" if path.is_dir() else path
+    try:
+        with np.load(file, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files if name.startswith("level_")}
+    except (OSError, ValueError, AttributeError, zipfile.BadZipFile) as error:
+        reason = getattr(error, "strerror", None) or "it is no codes.npz"
+        raise ZooError(f"codes: {file} cannot be read: {reason}; give codes=FILE.npz or the folder of a run") from None
+
+
+def draw_songs(
+    stack: Stack,
+    request: Request,
+    beginning: Beginning,
+    out: Path,
+    settings: Mapping[str, Any],
+    *,
+    resume: bool,
+    overwrite: bool,
+    quiet: bool,
+) -> dict[str, Any]:
+    """Draw pieces into ``out``.
+
+    The finest level goes to ``000.wav`` and so on, coarser ones to ``level_2/000.wav``, codes to ``codes.npz``, where
+    the lyrics are sung to ``alignment.npz``; ``index.html`` plays and shows all of it. ``sampling/`` is what
+    ``resume=true`` goes on from.
+
+    Args:
+        stack: draws them.
+        request: what is asked.
+        beginning: what they go on from.
+        out: the folder.
+        settings: what decides the pieces: another call may go on if all of it is the same.
+        resume: go on with the run that is there.
+        overwrite: forget it.
+        quiet: say nothing.
+
+    Raises:
+        ZooError: something is in the folder and nobody said what to do about it, or other settings made it.
+    """
+    from zoo.stack.journal import FOLDER, Journal
+    from zoo.stack.run import Finished, Progress, carry_out
+    from zoo.weights.files import locked, make_writable
+
+    for name in (*MADE, FOLDER, "000.wav"):
+        if (out / name).exists() and not (resume or overwrite):
+            raise ZooError(f"{out / name} is there already; add resume=true, overwrite=true or choose another out=DIR")
+    decided = {**settings, **beginning.stated(), "weights": stack.fingerprint, "device": stack.device.type}
+    make_writable(out)
+    with locked(out), Journal(out) as journal:
+        plan = _resumed(journal, stack, request, decided, out) if resume else None
+        if plan is None:
+            given = beginning.given(stack)
+            plan = stack.plan(request, given)
+            _clear(out)
+            journal.begin({"settings": decided, "fits": plan.fits()}, given)
+        if not quiet:
+            for remark in plan.remarks():
+                say(remark)
+        writer = _Writer(stack, plan, out, decided, beginning, request)
+        listening = Listening(quiet=quiet)
+        with listening:
+            for event in carry_out(plan, journal):
+                if isinstance(event, Progress):
+                    listening.hear(event)
+                elif isinstance(event, Finished):
+                    writer.level(event)
+                    listening.say(f"level {event.level} is in {writer.place(event.level)}")
+        document = writer.finish()
+    if not quiet:
+        count = len(document["samples"])
+        say(f"{count} piece{'s' * (count > 1)} of {plan.samples / plan.rate:.2f} s; see and hear {out / 'index.html'}")
+        for sample in document["samples"]:
+            put(sample["file"])
+    return document
+
+
+def _resumed(journal: Any, stack: Stack, request: Request, decided: Mapping[str, Any], out: Path) -> Plan | None:
+    """Return the plan of the run that is there, None if there is none."""
+    earlier = journal.plan()
+    if earlier is None:
+        return None
+    stated = json.loads(json.dumps(decided))
+    before = earlier.get("settings")
+    if not isinstance(before, dict) or not isinstance(earlier.get("fits"), dict):
+        raise ZooError(f"{out} cannot be gone on with: its plan is damaged; say overwrite=true")
+    for name, value in stated.items():
+        if before.get(name) != value:
+            raise ZooError(
+                f"{out} was drawn with {name}={before.get(name)!r}, not {value!r}; repeat its command with "
+                "resume=true, or choose another out=DIR"
+            )
+    return stack.plan(request, journal.given(), earlier["fits"])
+
+
+def _clear(out: Path) -> None:
+    """Remove what an earlier run made, its list first."""
+    for name in MADE:
+        (out / name).unlink(missing_ok=True)
+    for folder in (out, *out.glob("level_[0-9]*")):
+        for file in folder.glob("[0-9][0-9][0-9].wav"):
+            file.unlink()
+
+
+class _Writer:
+    """Writes what a run makes, level by level."""
+
+    def __init__(
+        self, stack: Stack, plan: Plan, out: Path, decided: Mapping[str, Any], beginning: Beginning, request: Request
+    ) -> None:
+        self.stack, self.plan, self.out, self.decided, self.request = stack, plan, out, decided, request
+        self.finest = plan.stages[-1].tier.level
+        self.codes: dict[int, Tensor] = dict(plan.given)
+        self.alignments: tuple[Tensor, ...] = ()
+        self.names = [name for name in beginning.names for _ in range(request.count)] or [
+            beginning.codes or request.lyrics or request.artist or request.genre
+        ] * len(plan.seeds)
+
+    def place(self, level: int) -> Path:
+        """Return the folder of a level's sounds."""
+        return self.out if level == self.finest else self.out / f"level_{level}"
+
+    def level(self, finished: Finished) -> None:
+        """Write the sounds of a level, and all codes so far."""
+        from zoo.data.write_sound import write_wav
+
+        folder = self.place(finished.level)
+        folder.mkdir(parents=True, exist_ok=True)
+        for index, codes in enumerate(finished.codes):
+            write_wav(folder / f"{index:03d}.wav", self.stack.decode(codes, finished.level))
+        self.codes[finished.level] = finished.codes
+        write_bytes(self.out / "codes.npz", _npz({f"level_{level}": codes for level, codes in self.codes.items()}))
+        if finished.alignments:
+            self.alignments = finished.alignments
+            named = {f"alignment_{index}": one.half() for index, one in enumerate(finished.alignments)}
+            write_bytes(self.out / "alignment.npz", _npz(named))
+
+    def finish(self) -> dict[str, Any]:
+        """Write the list, the picture and the page."""
+        seconds = self.plan.samples / self.plan.rate
+        samples = [
+            {
+                "index": index,
+                "seed": seed,
+                "prompt": self.names[index],
+                "file": str(self.out / f"{index:03d}.wav"),
+                "seconds": seconds,
+                "codes": {f"level_{level}": codes[index].tolist() for level, codes in sorted(self.codes.items())},
+            }
+            for index, seed in enumerate(self.plan.seeds)
+        ]
+        document = {"samples": samples, "settings": dict(self.decided), "codes": str(self.out / "codes.npz")}
+        picture = self._picture(samples)
+        write_bytes(self.out / "spectrogram.png", picture)
+        document["spectrogram"] = str(self.out / "spectrogram.png")
+        write_text(self.out / "index.html", self._page(samples, picture))
+        document["page"] = str(self.out / "index.html")
+        write_json(self.out / "samples.json", document)
+        return document
+
+    def _picture(self, samples: Sequence[Mapping[str, Any]]) -> bytes:
+        from zoo.cli.sheet import png
+        from zoo.cli.spectrogram import Panel, spectrograms
+
+        panels = [
+            Panel(
+                title=f"{index:03d}.wav seed {sample['seed']}",
+                samples=self.stack.decode(self.codes[self.finest][index], self.finest).samples,
+            )
+            for index, sample in enumerate(samples[:SHOWN])
+        ]
+        return png(spectrograms(panels, self.stack.rate))
+
+    def _page(self, samples: Sequence[Mapping[str, Any]], picture: bytes) -> str:
+        from zoo.cli.songs_page import Piece, page
+
+        places = [(stage.tier.level, self.place(stage.tier.level)) for stage in reversed(self.plan.stages)]
+        pieces = []
+        for index, sample in enumerate(samples):
+            sounds = [(f"level {level}", (place / f"{index:03d}.wav").read_bytes()) for level, place in places]
+            heard = self.alignments[index].numpy() if self.alignments else None
+            pieces.append(Piece(title=f"{index:03d}, seed {sample['seed']}", sounds=sounds, alignment=heard))
+        request = self.request
+        facts = [(name, str(value)) for name, value in self.decided.items() if value not in (None, [], "")]
+        sung = self._sung()
+        return page(
+            title=" · ".join(part for part in (request.artist, request.genre) if part) or "Music",
+            lead=f"{self.plan.samples / self.plan.rate:.2f} seconds, drawn by {self.decided.get('checkpoint')}",
+            pieces=pieces,
+            lyrics=sung,
+            seconds=self.plan.samples / self.plan.rate,
+            spectrogram=picture,
+            facts=facts,
+            remarks=self.plan.remarks(),
+        )
+
+    def _sung(self) -> str:
+        """Return the lyrics as the prior reads them, a character for each column of an alignment."""
+        for stage in self.plan.stages:
+            lyrics = stage.tier.config.lyrics
+            if lyrics is not None and lyrics.alphabet is not None:
+                return lyrics.alphabet.clean(self.plan.lyrics)
+        return self.plan.lyrics
+
+
+def _npz(arrays: Mapping[str, Tensor]) -> bytes:
+    import numpy as np
+
+    stream = io.BytesIO()
+    named: dict[str, Any] = {name: array.numpy() for name, array in sorted(arrays.items())}
+    np.savez_compressed(stream, **named)
+    return stream.getvalue()

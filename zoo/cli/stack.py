@@ -1,0 +1,106 @@
+"""``zoo stack``: put a codec and the priors of its levels together into one checkpoint that plays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zoo.cli.convert import check_target, replace_folder
+from zoo.cli.terminal import count, put, say
+from zoo.cli.verb import Call, Verb, key, read_keys
+from zoo.errors import ZooError
+
+if TYPE_CHECKING:
+    from zoo.weights.stack import OpenedStack
+
+
+@dataclass(frozen=True, kw_only=True)
+class Keys:
+    """Keys of ``zoo stack``."""
+
+    codec: str | None = key(None, "checkpoint of the codec", literal=True)
+    priors: str | None = key(None, "checkpoints of the priors, coarse to fine, commas between them", literal=True)
+    out: str | None = key(None, "the new folder", literal=True)
+    coarsest: int | None = key(None, "level of the first prior; default: the codec's last (0 is the finest)")
+    copy: bool = key(
+        True, "put the parts into the folder; false names checkpoints, which are looked up when it is used"
+    )
+    overwrite: bool = key(False, "replace the checkpoint in out")
+
+
+def run(call: Call) -> dict[str, Any]:
+    """Put a stack together, and say what it is."""
+    if call.targets:
+        raise ZooError(f"'{call.targets[0]}': parts are named by codec= and priors=")
+    keys = read_keys(Keys, call.pairs)
+    for name in ("codec", "priors", "out"):
+        if not getattr(keys, name):
+            raise ZooError(f"{name}: is missing; e.g. zoo stack codec=music-codec priors=top,middle,fine out=DIR")
+    assert keys.codec is not None
+    assert keys.priors is not None
+    assert keys.out is not None
+    out, names = Path(keys.out), [name.strip() for name in keys.priors.split(",")]
+    check_target(out, overwrite=keys.overwrite)
+
+    import torch
+
+    from zoo.loading import open_found
+    from zoo.music.stack import StackConfig
+    from zoo.stack.model import Stack, write_stack
+    from zoo.weights import stack as stacks
+    from zoo.weights.hub import locate
+
+    parts = [open_found(locate(name)) for name in (keys.codec, *names)]
+    inside = ("codec", *(f"prior {number}" for number in range(len(names))))
+    words = inside if keys.copy else (keys.codec, *names)
+    config = StackConfig(codec=words[0], priors=tuple(words[1:]), coarsest=keys.coarsest)
+    opened = stacks.put_together(str(out), config, list(parts), {})
+    stack = Stack.of(opened, device=torch.device("cpu"), dtype=torch.float32)
+    stack.card = _card(opened, out.resolve().name, call.command)
+    if keys.copy:
+        replace_folder(out, lambda folder: write_stack(stack, folder))
+    else:
+        count_, card = stack.parameters, stack.card
+        replace_folder(out, lambda folder: stacks.write(folder, config, parameters=count_, card=card, parts={}))
+    if not call.json:
+        put(str(out))
+        say(stack.summary())
+        say(f"{count(stack.parameters)} parameters in all; let it play: zoo generate {out}")
+    return {"checkpoint": str(out), "levels": list(stack.levels), "parameters": stack.parameters}
+
+
+def _card(opened: OpenedStack, name: str, command: str) -> dict[str, Any]:
+    """Return the card of a stack: what its parts' cards say together."""
+    cards: Sequence[Mapping[str, Any]] = [opened.codec.card, *(prior.card for prior in opened.priors)]
+    licenses = list(dict.fromkeys(str(card["license"]) for card in cards if card.get("license")))
+    data: list[Any] = []
+    for card in cards:
+        data += [entry for entry in card.get("data") or () if entry not in data]
+    limits = list(dict.fromkeys(str(card["limits"]) for card in cards if card.get("limits")))
+    return {
+        "name": name,
+        "modality": "music",
+        "license": " and ".join(licenses) or None,
+        "data": data,
+        "command": command,
+        "parts": [str(card.get("name") or card.get("recipe") or "?") for card in cards],
+        "limits": " ".join(limits),
+    }
+
+
+VERB = Verb(
+    usage="stack codec=CHECKPOINT priors=COARSEST,…,FINEST out=DIR",
+    about="Puts a codec and the priors of its levels, trained by 'zoo train' or converted from OpenAI's files, "
+    "together into one checkpoint folder that 'zoo generate' plays. A stack may end before the finest level.",
+    keys=Keys,
+    examples=(
+        (
+            "zoo stack codec=music-codec priors=music-prior,music-upsampler_1,music-upsampler_0 out=mine",
+            "all",
+        ),
+        ("zoo stack codec=music-codec priors=music-prior out=checkpoints/top", "the coarsest level alone"),
+    ),
+    run=run,
+)

@@ -1,0 +1,429 @@
+"""A stack of priors behind the surface of a model: what ``zoo.load`` returns for music of several levels."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from zoo.architecture import count_parameters, outline
+from zoo.errors import ZooError, suggest
+from zoo.model import Model
+from zoo.music.config import PriorConfig
+from zoo.music.prior import Prior
+from zoo.music.stack import StackConfig
+from zoo.stack.plan import Plan, Request, Tier, make_plan
+from zoo.stack.run import Finished, carry_out
+from zoo.tokenizers.audio.vqvae.network import Vqvae
+from zoo.tokenizers.audio.vqvae.tokenizer import VqvaeTokenizer
+from zoo.tokenizers.audio.waveform import Audio, Waveform
+from zoo.weights import codecs
+from zoo.weights import stack as stacks
+from zoo.weights.opened import Opened
+from zoo.weights.stack import OpenedStack
+
+CONDITIONS = ("artist", "genre", "lyrics")
+
+
+class Stack(Model):
+    """A codec and a prior for each of its levels. Weights of a prior are in memory only while its level is drawn.
+
+    What a ``Model`` does with its one network (``logits``, ``hidden_states``, …) is refused: load a part for that.
+
+    Args:
+        tiers: levels with a prior, the coarsest first.
+        tokenizers: of each level of the codec that codes are decoded at.
+        config: names of the parts; None for a single prior.
+        opened: the files of the parts, for ``save``.
+        parameters: of all parts.
+        fingerprint: of the weights: a run that was stopped goes on with the same ones only.
+        device, dtype: where and in what priors draw.
+    """
+
+    def __init__(
+        self,
+        tiers: Sequence[Tier],
+        tokenizers: Mapping[int, VqvaeTokenizer],
+        *,
+        config: StackConfig,
+        parameters: int,
+        fingerprint: str,
+        device: torch.device,
+        dtype: torch.dtype,
+        card: Mapping[str, Any] | None = None,
+        opened: OpenedStack | None = None,
+    ) -> None:
+        self.tiers, self.tokenizers = tuple(tiers), dict(tokenizers)
+        self.tokenizer = self.finest = self.tokenizers[min(self.tokenizers)]
+        self.stack_config, self.fingerprint, self.opened = config, fingerprint, opened
+        self.modality: Literal["music"] = "music"
+        self.card, self.recipe = dict(card or {}), {}
+        self.head = None
+        self._parameters, self._device, self._dtype = parameters, device, dtype
+        self._check()
+
+    def _check(self) -> None:
+        for place, tier in enumerate(self.tiers):
+            above = tier.config.above
+            book = self.tokenizers[tier.level].spec.vocabulary_size
+            if tier.config.codes != book:
+                raise ZooError(
+                    f"the prior of level {tier.level} makes {tier.config.codes} codes, and the codec has {book} there; "
+                    "use the codec that it was trained with"
+                )
+            if place and (above is None or above.ratio != self.tiers[place - 1].hop // tier.hop):
+                has = "none" if above is None else above.ratio
+                wanted = self.tiers[place - 1].hop // tier.hop
+                raise ZooError(
+                    f"the prior of level {tier.level} must be told one code of the level above for {wanted} of its "
+                    f"own, and has {has}; name priors from coarse to fine"
+                )
+
+    @classmethod
+    def of(cls, opened: OpenedStack, *, device: torch.device, dtype: torch.dtype) -> Stack:
+        """Return the stack of opened files.
+
+        Raises:
+            ZooError: parts that do not fit each other.
+        """
+        codec = opened.codec.codec(device)
+        if not isinstance(codec, Vqvae):
+            raise ZooError(
+                f"{opened.where}: '{opened.config.codec}' is a codec of pictures; a stack needs one of sound"
+            )
+        coarsest = codec.levels - 1 if opened.config.coarsest is None else opened.config.coarsest
+        if coarsest >= codec.levels or len(opened.priors) > coarsest + 1:
+            raise ZooError(f"{opened.where}: {len(opened.priors)} priors do not fit a codec of {codec.levels} levels")
+        tiers = [
+            _tier(part, level, codec.hops[level], device, dtype)
+            for part, level in zip(opened.priors, range(coarsest, -1, -1), strict=False)
+        ]
+        names = hashlib.sha256()
+        for where in (opened.codec.where, *(part.where for part in opened.priors)):
+            names.update(_state(Path(where)))
+        return cls(
+            tiers,
+            {level: codec.level(level) for level in range(codec.levels)},
+            config=opened.config,
+            parameters=count_parameters(codec) + sum(count_parameters(outline(tier.config)) for tier in tiers),
+            fingerprint=names.hexdigest()[:16],
+            device=device,
+            dtype=dtype,
+            card=opened.card,
+            opened=opened,
+        )
+
+    @classmethod
+    def of_prior(cls, model: Model, where: str) -> Stack:
+        """Return a stack of one prior of the coarsest level, which its own tokenizer decodes.
+
+        Args:
+            model: was trained alone.
+            where: its folder.
+
+        Raises:
+            ZooError: it is told codes of a level above, or has no tokenizer.
+        """
+        network, tokenizer = model.network, model.tokenizer
+        if not isinstance(network, Prior) or not isinstance(tokenizer, VqvaeTokenizer):
+            raise ZooError(f"{where} has no codec to make sound of its codes; put a stack together: zoo stack")
+        if network.config.above is not None:
+            raise ZooError(
+                f"{where} makes codes of a coarser level finer and cannot begin by itself; put a stack together: "
+                "zoo stack codec=… priors=COARSEST,…,FINEST out=DIR"
+            )
+        level = tokenizer.config.levels - 1
+        tier = Tier(level=level, hop=tokenizer.hop, config=network.config, load=lambda: network)
+        weight = next(network.parameters())
+        return cls(
+            [tier],
+            {level: tokenizer},
+            config=StackConfig(codec=Path(where).name or "codec", priors=(Path(where).name or "prior",)),
+            parameters=model.parameters,
+            fingerprint=_state(Path(where) / "config.json").hex()[:16],
+            device=model.device,
+            dtype=weight.dtype,
+            card=model.card,
+        )
+
+    def __getattr__(self, name: str) -> Any:
+        """Say what to do instead where something needs the one network of a model."""
+        if name == "network":
+            parts = ", ".join(self.stack_config.priors)
+            raise ZooError(f"a stack has several networks, and this needs one: load one of its priors ({parts})")
+        if name == "config":
+            return self.stack_config
+        raise AttributeError(name)
+
+    @property
+    def parameters(self) -> int:
+        """Parameters of all parts."""
+        return self._parameters
+
+    @property
+    def device(self) -> torch.device:
+        """Where priors draw."""
+        return self._device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What priors draw in."""
+        return self._dtype
+
+    @property
+    def rate(self) -> int:
+        """Samples a second."""
+        return self.finest.rate
+
+    @property
+    def levels(self) -> tuple[int, ...]:
+        """Levels with a prior, the coarsest first."""
+        return tuple(tier.level for tier in self.tiers)
+
+    def plan(
+        self, request: Request, given: Mapping[int, Tensor] | None = None, fits: Mapping[str, Any] | None = None
+    ) -> Plan:
+        """Return what a request comes to; see ``make_plan``."""
+        return make_plan(
+            request, self.tiers, rate=self.rate, given=given or {}, device=self.device, dtype=self.dtype, fits=fits
+        )
+
+    def encode(self, sounds: Sequence[Waveform], seconds: float | None = None) -> dict[int, Tensor]:
+        """Return the codes of sounds at every level with a prior, (sounds, time) each, of whole ids of the coarsest.
+
+        Args:
+            sounds: of one length, or cut to one.
+            seconds: of the beginning of each that is kept; None for all of it.
+
+        Raises:
+            ZooError: sounds of several lengths, or too short ones.
+        """
+        unit = self.tiers[0].hop
+        samples = [self.finest.prepare(sound) for sound in sounds]
+        most = min(len(one) for one in samples)
+        if seconds is None and len({len(one) // unit for one in samples}) > 1:
+            raise ZooError(f"audio: sounds of several lengths; say keep_seconds=, at most {most / self.rate:.2f}")
+        kept = (most if seconds is None else min(round(seconds * self.rate), most)) // unit * unit
+        if not kept:
+            raise ZooError(f"audio: less than {unit / self.rate:.3f} s is kept, which no id of the coarsest level is")
+        return {
+            tier.level: torch.stack(
+                [self.tokenizers[tier.level].encode_samples(torch.from_numpy(one[:kept].copy())) for one in samples]
+            )
+            for tier in self.tiers
+        }
+
+    def decode(self, codes: Tensor, level: int) -> Audio:
+        """Return the sound of codes (time,) of a level."""
+        return self.tokenizers[level].decode(codes)
+
+    def generate(
+        self,
+        prompt: Any = None,
+        *,
+        count: int = 1,
+        max_new_tokens: int | None = None,
+        temperature: float | tuple[float, ...] | None = None,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        min_p: float = 0.0,
+        repetition_penalty: float = 1.0,
+        stop: str | Sequence[str] = (),
+        seed: int = 0,
+        conditions: Mapping[str, Any] | None = None,
+        cache: bool = True,
+        truncate: Literal["error", "left"] = "error",
+        beams: int = 1,
+        length_penalty: float = 1.0,
+        guidance: float = 1.0,
+        seconds: float | None = None,
+        total_seconds: float | None = None,
+        hop: float | tuple[float, ...] | None = None,
+        levels: tuple[int, ...] | None = None,
+        parallel_segments: int = 1,
+        unknown: Literal["error", "ok"] = "error",
+    ) -> Any:
+        """Return music of the finest level drawn: a sound, or a list where there are several.
+
+        Args:
+            prompt: a sound to go on from (or a list of them), or codes: a mapping of level to (pieces, time) int64.
+            count: pieces, of each prompt.
+            conditions: ``artist``, ``genre``, ``lyrics``, as people write them.
+            temperature, top_k, top_p, min_p, seed, guidance, seconds, total_seconds, hop, levels, parallel_segments:
+                see ``zoo.stack.plan.Request``.
+            unknown: ``ok`` goes on where an artist or a genre is not known.
+            max_new_tokens, repetition_penalty, stop, cache, truncate, beams, length_penalty: for other models; refused.
+
+        Raises:
+            ZooError: settings, names or lengths that cannot be.
+        """
+        foreign = {
+            "max_new_tokens": max_new_tokens is not None,
+            "repetition_penalty": repetition_penalty != 1,
+            "stop": bool(stop),
+            "cache": not cache,
+            "truncate": truncate != "error",
+            "beams": beams != 1,
+            "length_penalty": length_penalty != 1,
+        }
+        for name, said in foreign.items():
+            if said:
+                raise ZooError(f"{name}: a stack does not take it; its length is seconds=")
+        told: dict[str, Any] = {name: str(value) for name, value in (conditions or {}).items()}
+        for name in told:
+            if name not in CONDITIONS:
+                raise ZooError(
+                    f"conditions: a stack takes {', '.join(CONDITIONS)}, got '{name}'{suggest(name, CONDITIONS)}"
+                )
+        request = Request(
+            **told,
+            seconds=seconds,
+            total_seconds=total_seconds,
+            count=count,
+            seed=seed,
+            temperature=temperature,
+            top_k=top_k,
+            top_p=top_p,
+            min_p=min_p,
+            guidance=guidance,
+            hop=hop,
+            levels=levels,
+            parallel_segments=parallel_segments,
+            unknown=unknown == "ok",
+        )
+        plan = self.plan(request, self._given(prompt))
+        last = [event for event in carry_out(plan) if isinstance(event, Finished)][-1]
+        sounds = [self.decode(codes, last.level) for codes in last.codes]
+        return sounds if isinstance(prompt, list) or len(sounds) > 1 else sounds[0]
+
+    def _given(self, prompt: Any) -> dict[int, Tensor]:
+        if prompt is None:
+            return {}
+        if isinstance(prompt, Mapping):
+            return checked_codes(prompt, self.tiers)
+        return self.encode(prompt if isinstance(prompt, list) else [prompt])
+
+    def save(self, folder: str | Path, *, overwrite: bool = False) -> None:
+        """Write the stack with all of its parts into a folder.
+
+        Raises:
+            ZooError: the folder is not empty, or cannot be written to; this is a single prior.
+        """
+        target = Path(folder)
+        if self.opened is None:
+            raise ZooError("this is a prior alone: save it, and put a stack together by zoo stack")
+        if target.is_dir() and any(target.iterdir()) and not overwrite:
+            raise ZooError(f"{target} is not empty; choose another folder or add overwrite=true")
+        write_stack(self, target)
+
+    def summary(self) -> str:
+        """Return a table of the stack: its levels, sizes, and what each is told."""
+        lines = [f"{self.card.get('name', 'stack')}: {self.parameters:,} parameters, {self.rate:,} samples a second"]
+        for tier in self.tiers:
+            config = tier.config
+            told = [
+                name
+                for name, has in (
+                    ("artist and genre", config.labels),
+                    ("lyrics", config.lyrics),
+                    ("the level above", config.above),
+                )
+                if has
+            ]
+            size = count_parameters(outline(config))
+            window = config.context * tier.hop / self.rate
+            lines.append(
+                f"level {tier.level}: {size:,} parameters, {self.rate / tier.hop:,.0f} ids a second, windows of "
+                f"{window:.2f} s, told {', '.join(told) or 'nothing'}"
+            )
+        return "\n".join(lines)
+
+
+def write_stack(stack: Stack, folder: Path) -> None:
+    """Write a stack into an empty or missing folder: parts of our own format are copied, others converted."""
+    opened = stack.opened
+    assert opened is not None
+    parts: dict[str, Any] = {"codec": lambda place: codecs.write(place, opened.codec.codec(torch.device("cpu")))}
+    names = []
+    for tier, part in zip(stack.tiers, opened.priors, strict=True):
+        names.append(f"level_{tier.level}")
+        own = Path(part.where).parent
+        if part.links is None and Path(part.where).name == "config.json":
+            parts[names[-1]] = own
+        else:
+            parts[names[-1]] = _Converted(part)
+    config = StackConfig(codec="codec", priors=tuple(names), coarsest=stack.tiers[0].level)
+    stacks.write(folder, config, parameters=stack.parameters, card=stack.card, parts=parts)
+
+
+class _Converted:
+    """Writes a prior of another format as a checkpoint folder of ours."""
+
+    def __init__(self, part: Opened) -> None:
+        self.part = part
+
+    def __call__(self, folder: Path) -> None:
+        names = self.part.source.names()
+        kinds = {self.part.source.read(name, 0, 0).dtype for name in names if self.part.source.shape(name)}
+        small = {kind for kind in kinds if kind.is_floating_point} <= {torch.bfloat16, torch.float16}
+        network = self.part.network(torch.device("cpu"), torch.bfloat16 if small else torch.float32)
+        Model(network, self.part.tokenizer, card=self.part.card, recipe=self.part.recipe).save(folder)
+
+
+def checked_codes(codes: Mapping[Any, Any], tiers: Sequence[Tier]) -> dict[int, Tensor]:
+    """Return codes by level, int64 (pieces, time) each.
+
+    Args:
+        codes: by level, or by its name ``level_0``; arrays or tensors, (pieces, time) or (time,). A piece that is over
+            before the longest may end with -1: all are cut to the shortest.
+        tiers: of the stack.
+
+    Raises:
+        ZooError: no such level, other shapes, codes that the codec does not have.
+    """
+    sizes = {tier.level: tier.config.codes for tier in tiers}
+    found = {}
+    for key, value in codes.items():
+        name = str(key).removeprefix("level_")
+        if not name.isdigit() or int(name) not in sizes:
+            raise ZooError(
+                f"codes: '{key}' is no level with a prior; there are {', '.join(f'level_{x}' for x in sizes)}"
+            )
+        rows = torch.as_tensor(value)
+        rows = rows[None] if rows.ndim == 1 else rows
+        if rows.ndim != 2 or rows.is_floating_point() or rows.is_complex() or not rows.numel():
+            raise ZooError(f"codes: {key} must be whole numbers (pieces, time), got {rows.dtype} {tuple(rows.shape)}")
+        rows = rows.to(torch.int64)
+        rows = rows[:, : int((rows >= 0).long().cumprod(1).sum(1).min())]
+        if rows.shape[1]:
+            if int(rows.max()) >= sizes[int(name)]:
+                raise ZooError(f"codes: {key} holds {int(rows.max())}, and codes lie in [0, {sizes[int(name)]})")
+            found[int(name)] = rows
+    if not found:
+        raise ZooError("codes: there are none")
+    return found
+
+
+def _tier(part: Opened, level: int, hop: int, device: torch.device, dtype: torch.dtype) -> Tier:
+    config = part.config
+
+    def load() -> Prior:
+        network = part.network(device, dtype)
+        assert isinstance(network, Prior)
+        return network.eval()
+
+    assert isinstance(config, PriorConfig)
+    return Tier(level=level, hop=hop, config=config, load=load)
+
+
+def _state(path: Path) -> bytes:
+    """Return what tells these files of a checkpoint from others: its list of sums, else name and size."""
+    manifest = path.parent / "manifest.json"
+    if manifest.is_file():
+        return hashlib.sha256(manifest.read_bytes()).digest()
+    size = path.stat().st_size if path.is_file() else 0
+    return hashlib.sha256(f"{path.name} {size}".encode()).digest()

@@ -1,0 +1,326 @@
+"""What a stack is asked for, and the plan made of it: lengths, windows and memory of every level."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from zoo.errors import ZooError
+from zoo.generate.cascade import step_of, windows
+from zoo.generate.settings import SamplingSettings
+from zoo.music.config import PriorConfig
+from zoo.music.prior import Prior
+from zoo.music.telling import Piece, Telling, Told
+from zoo.stack.memory import Fit, fitted
+
+HOP = (0.5, 0.125)
+"""Of a window, from one to the next: of finer levels, and of the coarsest (Jukebox's ``hop_fraction``)."""
+TEMPERATURE = (0.99, 0.98)
+"""Of finer levels, and of the coarsest, as in Jukebox's notebook."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tier:
+    """One level of a stack.
+
+    Attributes:
+        level: 0 is the finest.
+        hop: samples that an id stands for.
+        config: of its prior.
+        load: reads the prior's weights, in the type and place where it will draw.
+    """
+
+    level: int
+    hop: int
+    config: PriorConfig
+    load: Callable[[], Prior]
+
+    @property
+    def telling(self) -> Telling:
+        """What its prior is told."""
+        return Telling(config=self.config, hop=self.hop)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What people ask a stack for. Values for each level are one number for all, or one a level, the finest first.
+
+    Attributes:
+        artist, genre, lyrics: empty for none.
+        seconds: of new sound; None for a window of the coarsest level, or nothing where codes are only made finer.
+        total_seconds: of the whole piece that this is the beginning of, as priors are told; None for what is made,
+            but no less than the prior knows.
+        count: pieces, or with codes or sounds to go on from, of each of these.
+        seed: of the first piece; the next has the next seed.
+        temperature: None for ``TEMPERATURE``.
+        top_k, top_p, min_p, guidance: see ``SamplingSettings``.
+        hop: None for ``HOP``.
+        levels: the levels to draw; None for all.
+        parallel_segments: so many parts of a finer level are drawn side by side; all but the first begin without what
+            came before them on their level.
+        unknown: go on where a name is not known.
+        at_once: most rows that are drawn side by side; None for what fits.
+    """
+
+    artist: str = ""
+    genre: str = ""
+    lyrics: str = ""
+    seconds: float | None = None
+    total_seconds: float | None = None
+    count: int = 1
+    seed: int = 0
+    temperature: float | tuple[float, ...] | None = None
+    top_k: int = 0
+    top_p: float = 1.0
+    min_p: float = 0.0
+    guidance: float = 1.0
+    hop: float | tuple[float, ...] | None = None
+    levels: tuple[int, ...] | None = None
+    parallel_segments: int = 1
+    unknown: bool = False
+    at_once: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.count < 1:
+            raise ZooError(f"count must be at least 1, got {self.count}")
+        if self.parallel_segments < 1:
+            raise ZooError(f"parallel_segments must be at least 1, got {self.parallel_segments}")
+        if self.at_once is not None and self.at_once < 1:
+            raise ZooError(f"at_once must be at least 1, got {self.at_once}")
+        for name in ("seconds", "total_seconds"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < 86_400:
+                raise ZooError(f"{name}: must be above 0 and below a day, got {value}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """The drawing of one level.
+
+    Attributes:
+        tier: the level.
+        total: ids of each piece.
+        given: ids that each piece begins with.
+        step: ids from one window to the next.
+        settings: how to draw.
+        told: what the prior is told of each piece.
+        begins: where in a piece its segments begin; one of them, at 0, unless they are drawn side by side.
+        length: ids of a segment.
+        fit: rows at once, and ids that are read at once.
+    """
+
+    tier: Tier
+    total: int
+    given: int
+    step: int
+    settings: SamplingSettings
+    told: tuple[Told, ...]
+    begins: tuple[int, ...]
+    length: int
+    fit: Fit
+
+    @property
+    def new(self) -> int:
+        """Ids that are drawn, of all pieces."""
+        return len(self.told) * len(self.begins) * (self.length - self.given)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Everything that is decided before a run.
+
+    Attributes:
+        stages: levels to draw, the coarsest first.
+        given: codes to begin with, (pieces, time) int64 by level.
+        samples: length of a piece.
+        rate: samples a second.
+        seeds: of each piece.
+        lyrics: cleaned of nothing, as they were asked for.
+    """
+
+    stages: tuple[Stage, ...]
+    given: Mapping[int, Tensor]
+    samples: int
+    rate: int
+    seeds: tuple[int, ...]
+    lyrics: str
+
+    def fits(self) -> dict[str, Any]:
+        """Return what must stay as it is when the run is gone on with, as JSON holds it."""
+        return {str(stage.tier.level): [stage.fit.rows, stage.fit.chunk] for stage in self.stages}
+
+    def remarks(self) -> list[str]:
+        """Return what people should know of it."""
+        found = []
+        for stage in self.stages:
+            level, context = stage.tier.level, stage.tier.config.context
+            if stage.length < context:
+                found.append(
+                    f"level {level}: {stage.length} ids are less than its window of {context} "
+                    f"({context * stage.tier.hop / self.rate:.2f} s), so one shorter window is drawn"
+                )
+            if len(stage.begins) > 1:
+                found.append(
+                    f"level {level}: {len(stage.begins)} segments side by side; at {len(stage.begins) - 1} seams what "
+                    "comes before is not known on this level, only on the one above"
+                )
+        return found
+
+
+def make_plan(
+    request: Request,
+    tiers: Sequence[Tier],
+    *,
+    rate: int,
+    given: Mapping[int, Tensor],
+    device: torch.device,
+    dtype: torch.dtype,
+    fits: Mapping[str, Any] | None = None,
+) -> Plan:
+    """Return the plan for a request, refused in one line where something does not fit.
+
+    Args:
+        request: what is asked.
+        tiers: of the stack, the coarsest first.
+        rate: samples a second.
+        given: codes to begin with, (rows, time) by level.
+        device, dtype: where and in what the priors draw.
+        fits: what an earlier run decided, see ``Plan.fits``.
+
+    Raises:
+        ZooError: levels that do not exist or cannot be drawn, lengths, names or settings out of range, no memory.
+    """
+    coarse, known = tiers[0], {tier.level for tier in tiers}
+    wanted = known if request.levels is None else set(request.levels)
+    if wanted - known:
+        raise ZooError(f"levels: there is no prior of level {min(wanted - known)}; there are {_listed(known)}")
+    rows = len(next(iter(given.values()))) if given else 1
+    if any(len(codes) != rows for codes in given.values()):
+        raise ZooError("codes: every level must hold as many pieces")
+    given = {level: codes.repeat_interleave(request.count, 0) for level, codes in given.items()}
+    pieces = rows * request.count
+    unit = coarse.hop
+    kept = max((codes.shape[1] * _hop(tiers, level) for level, codes in given.items()), default=0)
+    made = kept or coarse.config.context * unit
+    if request.seconds is not None:
+        made = kept + max(round(request.seconds * rate / unit), 1) * unit
+    made = max(-(-made // unit) * unit, unit)
+    timing = coarse.config.labels.timing if coarse.config.labels else None
+    total = made if request.total_seconds is None else round(request.total_seconds * rate)
+    if request.total_seconds is None and timing is not None:
+        total = max(total, math.ceil(timing.shortest * rate))
+    if total < made:
+        raise ZooError(f"total_seconds: the whole piece must be as long as what is made, {made / rate:.2f} s")
+    piece = Piece(artist=request.artist, genre=request.genre, lyrics=request.lyrics, total=total)
+    stages = []
+    for place, tier in enumerate(tiers):
+        have = min(given[tier.level].shape[1], made // tier.hop) if tier.level in given else 0
+        if tier.level not in wanted or have == made // tier.hop:
+            continue
+        above = tiers[place - 1].level if place else None
+        if (
+            place
+            and above not in wanted
+            and (above not in given or given[above].shape[1] * tiers[place - 1].hop < made)
+        ):
+            raise ZooError(
+                f"levels: level {tier.level} needs the codes of level {above}: draw that too, or give codes="
+            )
+        stages.append(_stage(request, tier, piece, pieces, made // tier.hop, have, tiers, device, dtype, fits))
+    if not stages:
+        raise ZooError("nothing is left to draw: all codes are given; say seconds= for more, or levels=")
+    seeds = tuple(request.seed + index for index in range(pieces))
+    return Plan(stages=tuple(stages), given=given, samples=made, rate=rate, seeds=seeds, lyrics=request.lyrics)
+
+
+def _stage(
+    request: Request,
+    tier: Tier,
+    piece: Piece,
+    pieces: int,
+    total: int,
+    given: int,
+    tiers: Sequence[Tier],
+    device: torch.device,
+    dtype: torch.dtype,
+    fits: Mapping[str, Any] | None,
+) -> Stage:
+    config, coarsest = tier.config, tier.level == tiers[0].level
+    finest_first = [each.level for each in reversed(tiers)]
+    settings = SamplingSettings(
+        max_new_tokens=0,
+        temperature=_of(request.temperature, TEMPERATURE, coarsest, finest_first.index(tier.level), "temperature"),
+        top_k=request.top_k,
+        top_p=request.top_p,
+        min_p=request.min_p,
+        guidance=request.guidance,
+        seed=request.seed,
+    )
+    if settings.guidance != 1 and config.labels is None:
+        raise ZooError(f"guidance: the prior of level {tier.level} is told no labels; leave it out")
+    step = step_of(config, _of(request.hop, HOP, coarsest, finest_first.index(tier.level), "hop"))
+    told = tier.telling.of(piece, unknown=request.unknown)
+    begins, length = _segments(request.parallel_segments, total, given, config.above.ratio if config.above else 0)
+    fit = fitted(
+        tier.config,
+        tier.level,
+        rows=pieces * len(begins),
+        windowed=bool(windows(length, config.context, step, given=given)),
+        guided=settings.guidance != 1,
+        most=request.at_once,
+        device=device,
+        dtype=dtype,
+    )
+    if fits is not None:
+        rows, chunk = fits[str(tier.level)]
+        fit = Fit(rows=rows, chunk=chunk, need=fit.need)
+    return Stage(
+        tier=tier,
+        total=total,
+        given=given,
+        step=step,
+        settings=settings,
+        told=(told,) * pieces,
+        begins=begins,
+        length=length,
+        fit=fit,
+    )
+
+
+def _segments(count: int, total: int, given: int, ratio: int) -> tuple[tuple[int, ...], int]:
+    """Return where segments begin, and their length; the last one is moved back to end with the piece."""
+    if count == 1 or not ratio:
+        return (0,), total
+    if given:
+        raise ZooError("parallel_segments: this level has codes to go on from, which is done from left to right")
+    length = -(-total // (count * ratio)) * ratio
+    return tuple(min(begin, total - length) for begin in range(0, total, length)), length
+
+
+def _of(
+    value: float | tuple[float, ...] | None, default: tuple[float, float], coarsest: bool, place: int, name: str
+) -> float:
+    """Return the value of one level."""
+    if value is None:
+        return default[coarsest]
+    if not isinstance(value, tuple):
+        return value
+    if place >= len(value):
+        raise ZooError(f"{name}: give one number, or one for each level, the finest first; got {len(value)}")
+    return value[place]
+
+
+def _hop(tiers: Sequence[Tier], level: int) -> int:
+    for tier in tiers:
+        if tier.level == level:
+            return tier.hop
+    raise ZooError(f"codes: there is no prior of level {level}; there are {_listed({tier.level for tier in tiers})}")
+
+
+def _listed(levels: set[int]) -> str:
+    return ", ".join(map(str, sorted(levels)))
