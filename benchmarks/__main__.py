@@ -17,7 +17,7 @@ from rich.table import Table
 from benchmarks.measure import Row, machine
 from zoo.errors import ZooError, suggest
 
-NAMES = ("limits", "training", "sampling", "imagegpt", "tokenizing", "codec")
+NAMES = ("limits", "training", "sampling", "imagegpt", "jukebox", "tokenizing", "codec")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

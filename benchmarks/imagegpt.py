@@ -181,7 +181,8 @@ def _sampling_limit(sizes: Sizes, runs: int, batch: int, dtype: torch.dtype) -> 
     size = int(decoding_bytes(config, batch, sizes.known + sizes.new / 2, dtype))
     reading = size / max(read_bandwidth(size, runs))
     products = 12 * config.depth * config.width**2 + config.vocabulary * config.width
-    rate = max(product_rate(batch, config.width, 4 * config.width, dtype, runs))
+    # The machine's, of large products: torch's for so few rows is not what the processor can do.
+    rate = max(product_rate(1024, config.width, 4 * config.width, dtype, runs))
     multiplying = 2 * products * batch / rate if batch > 1 else 0.0
     what = "multiplying by its matrices" if multiplying > reading else "reading its matrices and caches once a step"
     return batch / max(reading, multiplying), f"{what}, measured now"

@@ -34,7 +34,7 @@ ALLOWED: dict[str, set[str]] = {
     "architecture": GROUND | {"transformer", "recurrent", "music"},
     "weights": CORE | {"tokenizers"},
     "generate": CORE,
-    "evaluate": MIDDLE | {"generate", "prompts", "model", "features", "classify"},
+    "evaluate": MIDDLE | {"generate", "prompts", "model", "loading", "features", "classify"},
     "prompts": MIDDLE | {"generate"},
     "classify": MIDDLE | {"generate"},
     "drawing": MIDDLE | {"generate", "prompts"},

@@ -20,7 +20,7 @@ from zoo.tokenizers.audio.vqvae.config import VqvaeConfig
 from zoo.transformer.config import TransformerConfig
 from zoo.transformer.model import Transformer
 
-PEERS = {"limits": 2, "training": 3, "sampling": 2, "imagegpt": 4, "tokenizing": 3, "codec": 2}
+PEERS = {"limits": 2, "training": 3, "sampling": 2, "imagegpt": 4, "jukebox": 2, "tokenizing": 3, "codec": 2}
 CONFIG = TransformerConfig(vocabulary=11, context=8, width=16, depth=2, heads=2)
 
 

@@ -36,6 +36,9 @@ MORE = (
     ("task.form=NAME", "questions: choose (likeliest choice), complete (token by token) or write"),
     ("task.form.normalise=N", "choose: per_token, per_byte, total or unconditional"),
     ("task.protocol=NAME", "lambada: harness (lm-eval's), raw (GPT-2's) or cloze (GPT-3's, with task.shots=15)"),
+    ("task.count=N", "samples: how many are drawn (100); task.path=FOLDER takes samples that are there"),
+    ("task.features=CHECKPOINT", "samples: whose features are compared; default: the checkpoint's own"),
+    ("task.layer=K", "samples: layer of the features; default: the middle one"),
     ("task.batch=N", "rows in one forward pass"),
 )
 
@@ -44,7 +47,9 @@ MORE = (
 class Keys:
     """Keys of ``zoo evaluate``; those of the data and of the task have ``data.`` and ``task.`` before them."""
 
-    task: str = key("auto", "likelihood, classification, questions or lambada; auto chooses what suits", literal=True)
+    task: str = key(
+        "auto", "likelihood, classification, questions, lambada or samples; auto chooses what suits", literal=True
+    )
     out: str = key("outputs/evaluation", f"folder for {REPORT} and {PAGE}", literal=True)
     overwrite: bool = key(False, f"replace {REPORT} in out")
     seed: int = key(0, "of whatever is drawn")
@@ -191,6 +196,7 @@ VERB = Verb(
         ("zoo evaluate gpt2 data.path=wiki.test.txt data.part=all out=outputs/wiki", "of all of a text"),
         ("zoo evaluate gpt2 data.path=lambada.jsonl data.part=all task=lambada task.protocol=raw", "last words"),
         ("zoo evaluate gpt2 data.path=quiz.csv task=questions task.shots=5", "five examples, then the question"),
+        ("zoo evaluate mnist data.path=digits/ task=samples task.count=200", "Frechet distance, precision, recall"),
         ("zoo evaluate mnist data.path=digits/ data.limit=500", "nats per picture, bits per dimension"),
     ),
     run=run,

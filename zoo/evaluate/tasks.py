@@ -8,10 +8,11 @@ from zoo.classify.kinds import OneLabel
 from zoo.evaluate.classification import Classification
 from zoo.evaluate.likelihood import Likelihood
 from zoo.evaluate.questions import Lambada, Questions
+from zoo.evaluate.samples import Samples
 from zoo.model import Model
 from zoo.transformer.model import Transformer
 
-Task: TypeAlias = Likelihood | Classification | Questions | Lambada
+Task: TypeAlias = Likelihood | Classification | Questions | Lambada | Samples
 
 
 def choose(model: Model) -> Task:

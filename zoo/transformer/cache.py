@@ -14,6 +14,7 @@ from zoo.network import Cache
 from zoo.transformer.patterns import Pattern
 
 if TYPE_CHECKING:
+    from zoo.transformer.compiled import CompiledPlan
     from zoo.transformer.drawing import Plan
 
 
@@ -87,7 +88,7 @@ class TransformerCache:
     layers: list[LayerCache | MemoryCache]
     lengths: Tensor
     capacity: int
-    plan: Plan | None = None
+    plan: Plan | CompiledPlan | None = None
 
     def select(self, rows: Tensor) -> TransformerCache:
         """Return a cache with copies of ``rows`` (int64, repeats allowed), in that order."""

@@ -14,8 +14,15 @@ from torch import Tensor
 
 from zoo.transformer.block import Block
 from zoo.transformer.cache import LayerCache, MemoryCache
+from zoo.transformer.compiled import CompiledPlan
 from zoo.transformer.linear import state_of
 from zoo.transformer.route import Call
+
+
+def plan(blocks: Iterable[Block], caches: Sequence[LayerCache | MemoryCache], rows: int) -> Plan | CompiledPlan:
+    """Return the fastest way through ``blocks`` with the ``caches`` of ``rows`` rows."""
+    blocks = list(blocks)
+    return CompiledPlan.of(blocks, caches, rows) or Plan(blocks, caches, rows)
 
 
 class Plan:

@@ -157,7 +157,7 @@ class Linear(nn.Linear):
 
 @runtime_checkable
 class Packs(Protocol):
-    """A part of a network that can copy its matrices for drawing."""
+    """A network, or a part of one, that can copy its matrices for drawing."""
 
     def pack(self, rows: int) -> None:
         """Make or keep the copy that is fastest for so many rows."""
@@ -177,6 +177,12 @@ def pack_for_drawing(network: nn.Module, rows: int, steps: int) -> None:
     size, room = sum(each.numel() * each.element_size() for each in network.parameters()), available_bytes()
     if room is None or 2 * size > room:
         return
-    for module in network.modules():
-        if isinstance(module, Packs):
-            module.pack(rows)
+    _pack(network, rows)
+
+
+def _pack(module: nn.Module, rows: int) -> None:
+    if isinstance(module, Packs):
+        module.pack(rows)
+        return
+    for part in module.children():
+        _pack(part, rows)

@@ -15,12 +15,14 @@ from zoo.network import Cache, Conditioning
 from zoo.transformer.attention import Attention, CrossAttention, SelfAttention
 from zoo.transformer.block import Block
 from zoo.transformer.cache import TransformerCache
+from zoo.transformer.compiled import CompiledPlan, made_for
 from zoo.transformer.config import TransformerConfig
-from zoo.transformer.drawing import Plan, plannable
+from zoo.transformer.drawing import Plan, plan, plannable
 from zoo.transformer.embedding import Embedding
 from zoo.transformer.heads import Classification, Pooler
 from zoo.transformer.initial import Role
-from zoo.transformer.linear import Linear, Packed, linear, pack
+from zoo.transformer.linear import PACKED_ROWS, Linear, Packed, linear, pack, state_of
+from zoo.transformer.native import KINDS
 from zoo.transformer.patterns import Cross
 from zoo.transformer.recompute import Through, kept
 from zoo.transformer.route import Call, Step, choose
@@ -146,8 +148,19 @@ class Transformer(nn.Module):
         return self.embedding.tokens.weight[: self.output_vocabulary] if self.output is None else self.output.weight
 
     def pack(self, rows: int) -> None:
-        """Copy the output matrix into the layout that is fastest for so many rows, where there is one."""
-        self.packed_output = pack(self.output_matrix, rows, self.packed_output)
+        """Copy the matrices into the layouts that are fastest for so many rows, where there are any.
+
+        Compiled steps read them where they are.
+        """
+        functions = made_for(list(self.layers()))
+        if functions is None:
+            self.packed_output = pack(self.output_matrix, rows, self.packed_output)
+            for module in self.blocks.modules():
+                if isinstance(module, Linear):
+                    module.pack(rows)
+        elif self.output_matrix.dtype in KINDS and not self.config.width % functions.lanes:
+            multiply, source = functions.multiply(self.output_matrix), state_of(self.output_matrix)
+            self.packed_output = Packed(multiply=multiply, rows=PACKED_ROWS, source=source)
 
     def classify(self, hidden: Tensor, *, lengths: Tensor | None = None) -> Tensor:
         """Return the head's logits of what it looks at, (batch, time, width): see ``zoo.transformer.heads``.
@@ -221,10 +234,10 @@ class Transformer(nn.Module):
             x = x + conditioning.added
         yield x
 
-    def _plan(self, cache: TransformerCache) -> Plan:
+    def _plan(self, cache: TransformerCache) -> Plan | CompiledPlan:
         """Return how steps with this cache are taken."""
         if cache.plan is None or not cache.plan.holds():
-            cache.plan = Plan(self.layers(), cache.layers, len(cache.lengths))
+            cache.plan = plan(self.layers(), cache.layers, len(cache.lengths))
         return cache.plan
 
     def new_cache(self, batch: int, capacity: int | None = None) -> TransformerCache:

@@ -1,0 +1,76 @@
+"""Samples beside held-out pictures: a model that copies is told from one that does not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image as Pillow
+
+from tests.evaluate.models import random_model
+from tests.evaluate.test_likelihood import painter
+from zoo.errors import ZooError
+from zoo.evaluate.outcome import Pictures
+from zoo.evaluate.part import Data
+from zoo.evaluate.samples import Samples, log_mel
+from zoo.tokenizers.audio.waveform import Audio
+
+
+@pytest.fixture
+def noise(tmp_path: Path) -> Path:
+    pixels = np.random.default_rng(0).integers(0, 256, (66, 4, 4)).astype(np.uint8)
+    np.savez(tmp_path / "noise.npz", x=pixels)
+    return tmp_path / "noise.npz"
+
+
+def written(folder: Path, pixels: np.ndarray) -> str:
+    folder.mkdir()
+    for number, picture in enumerate(pixels):
+        Pillow.fromarray(picture).save(folder / f"{number:02d}.png")
+    return str(folder)
+
+
+def test_copies_are_found(noise: Path, tmp_path: Path) -> None:
+    model, data = painter(), Data(path=str(noise))
+    pixels = np.load(noise)["x"]
+    learned = [number for number in range(66) if number % 11 != 6]
+    copied = Samples(path=written(tmp_path / "copies", pixels[learned[:12]])).run(model, data)
+    assert copied.metrics["copies"] == 1.0
+    assert copied.metrics["nearest_training_distance"] == pytest.approx(0.0, abs=1e-5)
+    fresh = np.random.default_rng(1).integers(0, 256, (12, 4, 4)).astype(np.uint8)
+    found = Samples(path=written(tmp_path / "fresh", fresh)).run(model, data)
+    assert found.metrics["copies"] < 0.5
+    assert found.metrics["nearest_training_distance"] > 0.01
+    black = Samples(path=written(tmp_path / "black", np.zeros((12, 4, 4), np.uint8))).run(model, data)
+    assert black.metrics["diversity"] == pytest.approx(0.0, abs=1e-4)
+    assert black.metrics["frechet_distance"] > 3 * found.metrics["frechet_distance"]
+    assert black.metrics["recall"] < found.metrics["recall"] + 1e-9
+
+
+def test_samples_are_drawn_by_class(noise: Path) -> None:
+    model = painter(("cat", "dog"))
+    found = Samples(count=5).run(model, Data(path=str(noise)))
+    assert (found.samples, found.tokens) == (5, 80)
+    pictures = found.exhibits[0]
+    assert isinstance(pictures, Pictures)
+    assert [name for name, _ in pictures.entries] == ["000 cat", "001 dog", "002 cat", "003 dog", "004 cat"]
+    assert found.metrics == Samples(count=5).run(model, Data(path=str(noise))).metrics
+
+
+def test_what_cannot_be_compared(noise: Path, tmp_path: Path) -> None:
+    with pytest.raises(ZooError, match="compares pictures and sounds"):
+        Samples().run(random_model(), Data(path=str(noise)))
+    with pytest.raises(ZooError, match="at least 4 samples"):
+        Samples(count=3)
+    few = written(tmp_path / "few", np.zeros((2, 4, 4), np.uint8))
+    with pytest.raises(ZooError, match="2 samples are too few"):
+        Samples(path=few).run(painter(), Data(path=str(noise)))
+
+
+def test_levels_of_bands() -> None:
+    time = np.arange(16_000) / 16_000
+    low, high = (np.sin(2 * np.pi * hertz * time).astype(np.float32) for hertz in (200, 4000))
+    found = [log_mel(Audio(samples=sound, rate=16_000))[:64] for sound in (low, high)]
+    assert found[0].argmax() < 10
+    assert found[1].argmax() > 35
