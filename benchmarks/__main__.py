@@ -17,7 +17,7 @@ from rich.table import Table
 from benchmarks.measure import Row, machine
 from zoo.errors import ZooError, suggest
 
-NAMES = ("limits", "training", "sampling", "imagegpt", "jukebox", "tokenizing", "codec")
+NAMES = ("limits", "training", "sampling", "imagegpt", "jukebox", "jukebox_gpu", "tokenizing", "codec")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,12 +29,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="threads for everyone")
     parser.add_argument("--text", type=Path, metavar="FILE", help="text to work on (default: Python's own help texts)")
     parser.add_argument("--vocabulary", type=Path, metavar="DIR", help="tokenizing: GPT-2's encoder.json and vocab.bpe")
+    parser.add_argument("--small", action="store_true", help="jukebox_gpu: sizes that a CPU does in a minute")
     parser.add_argument("--tiny", action="store_true", help="sizes that take seconds and say nothing: to try it out")
     given = parser.parse_args(arguments)
     if given.name is None:
         print("python -m benchmarks NAME, where NAME is")
         for name in NAMES:
-            print(f"  {name:<12}{importlib.import_module(f'benchmarks.{name}').TITLE}")
+            print(f"  {name:<13}{importlib.import_module(f'benchmarks.{name}').TITLE}")
         return 0
     try:
         _run(given)
@@ -56,6 +57,10 @@ def _run(given: argparse.Namespace) -> None:
     torch.set_num_threads(given.threads)
     module = importlib.import_module(f"benchmarks.{given.name}")
     sizes = module.TINY if given.tiny else module.FULL
+    if given.small:
+        if not isinstance(sizes, type(getattr(module, "SMALL", None))):
+            raise ZooError(f"--small: '{given.name}' has no such sizes")
+        sizes = module.SMALL
     names = {field.name for field in fields(sizes)}
     options = {"text": given.text, "vocabulary": given.vocabulary}
     chosen = {name: value for name, value in options.items() if value is not None}

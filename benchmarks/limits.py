@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from benchmarks.measure import Row, row, seconds
+from benchmarks.measure import CPU, Row, row, seconds
 from zoo.transformer.config import TransformerConfig
 
 TITLE = "memory bandwidth and matrix products of this machine"
@@ -29,14 +29,14 @@ FULL = Sizes(
 TINY = Sizes(megabytes=(0.5,), products=((64, 32, 32),))
 
 
-def read_bandwidth(size: int, runs: int) -> list[float]:
+def read_bandwidth(size: int, runs: int, device: torch.device = CPU) -> list[float]:
     """Return how fast ``size`` bytes of float32 are read, in bytes a second.
 
     A sum reads every byte once and does next to nothing else; it comes closer to the memory than a product of a matrix
     and a vector does.
     """
-    numbers = torch.ones(size // 4)
-    return [4 * numbers.numel() / seconds(numbers.sum) for _ in range(runs)]
+    numbers = torch.ones(size // 4, device=device)
+    return [4 * numbers.numel() / seconds(numbers.sum, device=device) for _ in range(runs)]
 
 
 def vector_product_bandwidth(size: int, runs: int) -> list[float]:
@@ -46,11 +46,14 @@ def vector_product_bandwidth(size: int, runs: int) -> list[float]:
     return [4 * weights.numel() / seconds(lambda: torch.nn.functional.linear(inputs, weights)) for _ in range(runs)]
 
 
-def product_rate(rows: int, inner: int, columns: int, dtype: torch.dtype, runs: int) -> list[float]:
+def product_rate(
+    rows: int, inner: int, columns: int, dtype: torch.dtype, runs: int, device: torch.device = CPU
+) -> list[float]:
     """Return operations a second of a product (rows, inner) x (inner, columns); a multiply-add counts as two."""
-    left, right = torch.ones(rows, inner, dtype=dtype), torch.ones(columns, inner, dtype=dtype)
+    left, right = (torch.ones(size, inner, dtype=dtype, device=device) for size in (rows, columns))
     operations = 2 * rows * inner * columns
-    return [operations / seconds(lambda: torch.nn.functional.linear(left, right)) for _ in range(runs)]
+    product = torch.nn.functional.linear
+    return [operations / seconds(lambda: product(left, right), device=device) for _ in range(runs)]
 
 
 def measure(sizes: Sizes, runs: int) -> list[Row]:

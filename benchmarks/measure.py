@@ -18,6 +18,7 @@ import torch
 
 from zoo.errors import ZooError
 
+CPU = torch.device("cpu")
 Contestants = Mapping[str, Callable[[], float]]
 
 
@@ -71,18 +72,26 @@ def in_turn(contestants: Contestants, runs: int) -> dict[str, list[float]]:
     return figures
 
 
-def seconds(work: Callable[[], object], *, at_least: float = 0.05) -> float:
-    """Return the seconds that one call takes, over enough calls to fill ``at_least`` seconds."""
+def seconds(work: Callable[[], object], *, at_least: float = 0.05, device: torch.device = CPU) -> float:
+    """Return the seconds that one call takes on a device, over enough calls to fill ``at_least`` seconds."""
     work()
+    settle(device)
     calls, taken = 1, 0.0
     while True:
         start = time.perf_counter()
         for _ in range(calls):
             work()
+        settle(device)
         taken = time.perf_counter() - start
         if taken >= at_least:
             return taken / calls
         calls *= 2
+
+
+def settle(device: torch.device) -> None:
+    """Wait until a device has done what it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
 
 
 def machine() -> dict[str, Any]:

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 import torch
 
-from benchmarks import codec, corpus, limits, measure
+from benchmarks import codec, corpus, jukebox_gpu, limits, measure
 from benchmarks.__main__ import NAMES, main
+from benchmarks.jukebox_work import Machine, Walk, Work
 from benchmarks.peers import TorchGpt, transformers_gpt2
 from benchmarks.plain_codec import PlainCodec
 from zoo.errors import ZooError
@@ -20,7 +21,10 @@ from zoo.tokenizers.audio.vqvae.config import VqvaeConfig
 from zoo.transformer.config import TransformerConfig
 from zoo.transformer.model import Transformer
 
-PEERS = {"limits": 2, "training": 3, "sampling": 2, "imagegpt": 4, "jukebox": 2, "tokenizing": 3, "codec": 2}
+PEERS = {
+    "limits": 2, "training": 3, "sampling": 2, "imagegpt": 4, "jukebox": 2, "jukebox_gpu": 4, "tokenizing": 3,
+    "codec": 2,
+}  # fmt: skip
 CONFIG = TransformerConfig(vocabulary=11, context=8, width=16, depth=2, heads=2)
 
 
@@ -134,6 +138,38 @@ def test_torch_peer_is_causal() -> None:
 def test_bytes_of_a_decoding_step() -> None:
     # 12 * depth * width^2 + vocabulary * width, and keys and values of 10 ids for each of 3 rows
     assert limits.decoding_bytes(CONFIG, 3, 10.0) == 4 * (12 * 2 * 256 + 11 * 16 + 2 * 2 * 16 * 10 * 3)
+
+
+def test_a_minute_of_the_released_levels() -> None:
+    """434,091 ids; of 20 seconds the original reads 21,592 and 102,752 ids again in 6 and 26 windows."""
+    levels = jukebox_gpu.FULL.levels
+    assert [60 * 44_100 // 128 * 128 // level.hop for level in levels] == [20_671, 82_684, 330_736]
+    assert Walk.of(27_560, levels[1]) == Walk(drawn=27_560, reread=21_592)
+    assert Walk.of(110_240, levels[2]) == Walk(drawn=110_240, reread=102_752)
+    assert Walk.of(6_890, levels[0]) == Walk(drawn=6_890, reread=0)
+    assert [level.read for level in levels] == [7168, 4096, 4096]
+    assert Walk(drawn=10, reread=8192).seconds(0.5, 3.0, levels[1]) == 11.0
+
+
+def test_the_least_that_a_step_takes() -> None:
+    """Positions 112 to 127, in blocks of 32, see 17 to 32 keys of their own, 4 of a column, 32 before."""
+    work = Work.of(jukebox_gpu.TINY.levels[0], torch.float32)
+    layer = 32 * 24 + 24 + 8 * 32 + 32 + 2 * (32 * 32 + 32) + 4 * 32  # attention of width 8, feed-forward, two norms
+    assert work.weights == 3 * layer + 2048 * 32
+    assert work.cache == 2 * 8 * (24.5 + 4 + 32)
+    machine = Machine(device=torch.device("cpu"), bandwidth=4.0, operations=1e12)
+    assert work.step(2, machine) == work.weights + 2 * work.cache
+    slow = Machine(device=torch.device("cpu"), bandwidth=1e12, operations=2.0)
+    assert work.step(2, slow) == 2 * (work.weights + work.cache)
+    assert work.reading(2, 10, slow) == 20 * work.weights
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="with a GPU it runs")
+def test_the_released_sizes_need_a_gpu(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["jukebox_gpu"]) == 2
+    assert "the released sizes need a GPU of 40 GB; add --small for what a CPU can do" in capsys.readouterr().err
+    assert main(["limits", "--small"]) == 2
+    assert "--small: 'limits' has no such sizes" in capsys.readouterr().err
 
 
 def test_plain_codec_is_the_same_codec() -> None:

@@ -16,6 +16,7 @@ from zoo.transformer.patterns import Pattern
 if TYPE_CHECKING:
     from zoo.transformer.compiled import CompiledPlan
     from zoo.transformer.drawing import Plan
+    from zoo.transformer.recording import Recording
 
 
 @dataclass(kw_only=True)
@@ -82,13 +83,13 @@ class TransformerCache:
         layers: a cache per layer.
         lengths: ids that each row has seen, int64 (batch,), on the CPU.
         capacity: ids that a row can see.
-        plan: how steps with this cache are taken on a CPU, once there was one.
+        plan: how steps with this cache are taken, once there was one.
     """
 
     layers: list[LayerCache | MemoryCache]
     lengths: Tensor
     capacity: int
-    plan: Plan | CompiledPlan | None = None
+    plan: Plan | CompiledPlan | Recording | None = None
 
     def select(self, rows: Tensor) -> TransformerCache:
         """Return a cache with copies of ``rows`` (int64, repeats allowed), in that order."""

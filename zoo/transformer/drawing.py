@@ -49,5 +49,6 @@ class Plan:
 
 
 def plannable(x: Tensor) -> bool:
-    """Return whether a step from ``x`` is for a plan: on a CPU, in plain numbers, and nothing is learned from it."""
-    return x.is_cpu and not torch.is_grad_enabled() and not torch.is_autocast_enabled("cpu")
+    """Return whether a step from ``x`` is for a plan: on a CPU or GPU, in plain numbers, and nothing is learned."""
+    kind = x.device.type
+    return kind in ("cpu", "cuda") and not torch.is_grad_enabled() and not torch.is_autocast_enabled(kind)

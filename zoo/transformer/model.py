@@ -25,6 +25,7 @@ from zoo.transformer.linear import PACKED_ROWS, Linear, Packed, linear, pack, st
 from zoo.transformer.native import KINDS
 from zoo.transformer.patterns import Cross
 from zoo.transformer.recompute import Through, kept
+from zoo.transformer.recording import Recording
 from zoo.transformer.route import Call, Step, choose
 
 
@@ -223,7 +224,7 @@ class Transformer(nn.Module):
         call = Call(route=route, angles=angles, conditioning=conditioning)
         x = self.embedding(ids, route.positions, conditioning)
         if cache is not None and isinstance(route, Step) and plannable(x) and not self.training:
-            x = self._plan(cache).step(x[:, 0], call)[:, None]
+            x = self._plan(cache, x[:, 0]).step(x[:, 0], call)[:, None]
         else:
             for layer, block in enumerate(self.layers()):
                 yield x
@@ -234,10 +235,13 @@ class Transformer(nn.Module):
             x = x + conditioning.added
         yield x
 
-    def _plan(self, cache: TransformerCache) -> Plan | CompiledPlan:
-        """Return how steps with this cache are taken."""
+    def _plan(self, cache: TransformerCache, x: Tensor) -> Plan | CompiledPlan | Recording:
+        """Return how steps with this cache are taken, from ``x`` (rows, width) on."""
         if cache.plan is None or not cache.plan.holds():
-            cache.plan = plan(self.layers(), cache.layers, len(cache.lengths))
+            if x.is_cpu:
+                cache.plan = plan(self.layers(), cache.layers, len(x))
+            else:
+                cache.plan = Recording(self.layers(), cache.layers, self.rotation, x)
         return cache.plan
 
     def new_cache(self, batch: int, capacity: int | None = None) -> TransformerCache:

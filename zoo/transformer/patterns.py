@@ -124,6 +124,15 @@ class Pattern(ABC):
         """Return the slots that the query at ``position`` sees, once its own key is written: no mask is needed."""
         return slice(0, position + 1)
 
+    def reach(self, position: Tensor, slots: int) -> Tensor | None:
+        """Return places among which all those lie that a query sees: equally many at every position; None for all.
+
+        Args:
+            position: int64 (1,), of the query.
+            slots: of the cache; places beyond it hold nothing.
+        """
+        return None
+
 
 @dataclass(frozen=True, kw_only=True)
 class Dense(Pattern):
@@ -253,6 +262,9 @@ class Column(Pattern):
 
     def read(self, position: int) -> slice:
         return slice(position % self.size, position + 1, self.size)
+
+    def reach(self, position: Tensor, slots: int) -> Tensor | None:
+        return position % self.size + torch.arange(0, slots, self.size, device=position.device)
 
 
 @dataclass(frozen=True, kw_only=True)
