@@ -17,7 +17,7 @@ import zoo
 from tests.parity.cases import Find, Numbers
 from zoo.data.base import Batch
 from zoo.generate.draw import InverseCumulative
-from zoo.generate.sampler import generate_ids
+from zoo.generate.sampler import Sampler, generate_ids
 from zoo.generate.settings import SamplingSettings
 from zoo.loading import open_checkpoint
 from zoo.music.alignment import alignment
@@ -194,8 +194,6 @@ def drawn(case: Case, kind: str) -> tuple[Tensor, Tensor]:
 
 
 def sampled(case: Case, prompts: list[Tensor], settings: SamplingSettings, draw: Any) -> list[Tensor]:
-    from zoo.generate.sampler import Sampler
-
     columns = []
     for step in Sampler(case.prior, prompts, settings, conditioning=case.told, draw=draw, chunk=5):
         columns.append(step.ids)

@@ -30,7 +30,7 @@ class Prior(nn.Module):
     Attributes:
         config: its settings.
         transformer: reads the sequence.
-        labels, above, lyrics: the parts that embed what it is told; None where it is not told that.
+        label_embedding, above, lyrics: the parts that embed what it is told; None where it is not told that.
     """
 
     def __init__(self, config: PriorConfig) -> None:
