@@ -17,7 +17,7 @@ from rich.table import Table
 from benchmarks.measure import Row, machine
 from zoo.errors import ZooError, suggest
 
-NAMES = ("limits", "training", "sampling", "imagegpt", "jukebox", "jukebox_gpu", "tokenizing", "codec")
+NAMES = ("limits", "training", "sampling", "imagegpt", "jukebox", "jukebox_gpu", "tokenizing", "codec", "music")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,6 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="threads for everyone")
     parser.add_argument("--text", type=Path, metavar="FILE", help="text to work on (default: Python's own help texts)")
     parser.add_argument("--vocabulary", type=Path, metavar="DIR", help="tokenizing: GPT-2's encoder.json and vocab.bpe")
+    parser.add_argument("--sounds", type=Path, metavar="DIR", help="music: clips with a metadata.csv")
+    parser.add_argument("--stack", metavar="CHECKPOINT", help="music: what plays (default: music)")
     parser.add_argument("--small", action="store_true", help="jukebox_gpu: sizes that a CPU does in a minute")
     parser.add_argument("--tiny", action="store_true", help="sizes that take seconds and say nothing: to try it out")
     given = parser.parse_args(arguments)
@@ -62,7 +64,9 @@ def _run(given: argparse.Namespace) -> None:
             raise ZooError(f"--small: '{given.name}' has no such sizes")
         sizes = module.SMALL
     names = {field.name for field in fields(sizes)}
-    options = {"text": given.text, "vocabulary": given.vocabulary}
+    options = {
+        "text": given.text, "vocabulary": given.vocabulary, "sounds": given.sounds, "stack": given.stack,
+    }  # fmt: skip
     chosen = {name: value for name, value in options.items() if value is not None}
     for name in chosen.keys() - names:
         raise ZooError(f"--{name}: '{given.name}' has no use for it")

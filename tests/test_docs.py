@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
+import importlib
 import re
 import shlex
 from pathlib import Path
 
 import pytest
 
+from zoo.cli.main import VERBS
 from zoo.recipe import compose, names
 
 ROOT = Path(__file__).resolve().parents[1]
-GUIDES = ["README.md", "CONTRIBUTING.md", "docs/text.md", "docs/images.md", "docs/music.md", "checkpoints/README.md"]
+GUIDES = [
+    "README.md", "CONTRIBUTING.md", "checkpoints/README.md",
+    *(f"docs/{name}.md" for name in ("text", "images", "music", "finetune", "evaluate", "weights")),
+]  # fmt: skip
 ROW = re.compile(r"^\| `(\w+/\w+)` \| [^|]+ \| ([^|]+) \| [^|]+ \|", re.MULTILINE)
 
 
@@ -49,6 +55,24 @@ def test_commands_name_recipes_and_settings_that_exist(command: str) -> None:
     assert compose(name, recipe, size=size)["name"] == name
     for tokenizer in filter(None, pairs.get("tokenizer", "").split(",")):
         assert compose(name, {"tokenizer": tokenizer}, size=size)["tokenizer"]["type"] == tokenizer
+
+
+def lines() -> list[str]:
+    """Every command of a guide, whatever its verb."""
+    found = [line.strip().removeprefix("$ ") for guide in GUIDES for line in (ROOT / guide).read_text().splitlines()]
+    return sorted({line for line in found if re.match(rf"zoo ({'|'.join(VERBS)}) ", line) and "…" not in line})
+
+
+def test_commands_have_keys_that_their_verbs_know() -> None:
+    assert len(lines()) > 100
+    for line in lines():
+        _, name, *words = shlex.split(line, comments=True)
+        verb = importlib.import_module(f"zoo.cli.{name}").VERB
+        known = {field.name for field in dataclasses.fields(verb.keys)} | {"--json", "--help", "--debug"}
+        for word in words:
+            key = word.split("=", 1)[0]
+            if ("=" in word and "." not in key) or word.startswith("--"):
+                assert key in known or key in {"tokenizer", "size"}, line
 
 
 @pytest.mark.parametrize("guide", GUIDES)

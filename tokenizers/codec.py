@@ -54,6 +54,12 @@ class Codec(nn.Module, ABC):
         self.card: dict[str, Any] = {}
         self.recipe: dict[str, Any] = {}
 
+    def __repr__(self) -> str:
+        """Return the kind and size in one line; its modules are listed by ``print(list(codec.named_modules()))``."""
+        hops = ", ".join(map(str, self.hops))
+        count = sum(parameter.numel() for parameter in self.parameters())
+        return f"{type(self).__name__}({self.modality}, hops {hops}, {count:,} parameters)"
+
     @property
     def levels(self) -> int:
         """Number of levels."""

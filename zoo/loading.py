@@ -42,22 +42,22 @@ def load(name_or_path: str | Path, *, device: str = "auto", dtype: str = "float3
     if dtype not in DTYPES:
         raise ZooError(f"dtype: {dtype!r} is not possible{suggest(str(dtype), DTYPES)}")
     place = choose_device(device)
-    found = locate(name_or_path)
-    if isinstance(whole := open_path(found.path), OpenedStack):
-        return Stack.of(replace(whole, card={**whole.card, **found.card}), device=place, dtype=DTYPES[dtype])
-    opened = _model(name_or_path, replace(whole, card={**whole.card, **found.card}))
+    found = open_found(locate(name_or_path))
+    if isinstance(found, OpenedStack):
+        return Stack.of(found, device=place, dtype=DTYPES[dtype])
+    opened = _model(name_or_path, found)
     network = opened.network(place, DTYPES[dtype])
     card = {"parameters": count_parameters(network), **opened.card}
     return Model(network, opened.tokenizer, card=card, recipe=opened.recipe, head=opened.head)
 
 
 def load_codec(name_or_path: str | Path, *, device: str = "auto") -> Codec:
-    """Load a codec; see ``zoo.load_codec``."""
+    """Load a codec, or a stack's; see ``zoo.load_codec``."""
     place = choose_device(device)
     opened = open_found(locate(name_or_path))
     if isinstance(opened, Opened):
         raise ZooError(f"{name_or_path} is a model, no codec; use zoo.load")
-    return opened.codec(place)
+    return (opened.codec if isinstance(opened, OpenedStack) else opened).codec(place)
 
 
 def open_checkpoint(name_or_path: str | Path) -> Opened:
@@ -69,7 +69,10 @@ def open_checkpoint(name_or_path: str | Path) -> Opened:
     return _model(name_or_path, open_found(locate(name_or_path)))
 
 
-def _model(name: str | Path, opened: Opened | OpenedCodec) -> Opened:
+def _model(name: str | Path, opened: Opened | OpenedCodec | OpenedStack) -> Opened:
+    if isinstance(opened, OpenedStack):
+        parts = ", ".join((opened.config.codec, *opened.config.priors))
+        raise ZooError(f"{opened.where} is a stack, and this needs one of its parts: {parts}")
     if isinstance(opened, OpenedCodec):
         kind = tag(type(opened.config))
         raise ZooError(
@@ -79,14 +82,11 @@ def _model(name: str | Path, opened: Opened | OpenedCodec) -> Opened:
     return opened
 
 
-def open_found(found: Found) -> Opened | OpenedCodec:
-    """Open a checkpoint that has been found, a model's or a codec's, with what is known of it besides.
+def open_found(found: Found) -> Opened | OpenedCodec | OpenedStack:
+    """Open a checkpoint that has been found, whatever it is, with what is known of it besides.
 
     Raises:
-        ZooError: no checkpoint, a broken one, or a stack of several.
+        ZooError: no checkpoint, or a broken one.
     """
     opened = open_path(found.path)
-    if isinstance(opened, OpenedStack):
-        parts = ", ".join((opened.config.codec, *opened.config.priors))
-        raise ZooError(f"{found.path} is a stack, and this needs one of its parts: {parts}")
     return replace(opened, card={**opened.card, **found.card})

@@ -17,6 +17,7 @@ from zoo.download import Progress
 from zoo.errors import ZooError
 from zoo.loading import choose_device, open_checkpoint
 from zoo.memory import total_bytes
+from zoo.music.codebooks import begin_with
 from zoo.music.config import PriorConfig
 from zoo.music.extend import extend
 from zoo.music.names import Names
@@ -99,7 +100,10 @@ class Run:
         config = with_vocabulary(self.recipe.model, tokenizer, corpus.classes, corpus.names)
         refuse_too_large(config)
         torch.manual_seed(self.seed)
-        return tokenizer, build_network(config)
+        network = build_network(config)
+        if isinstance(network, Prior) and (codebooks := corpus.codebooks(tokenizer)) is not None:
+            begin_with(network, codebooks)
+        return tokenizer, network
 
     def _earlier_tokenizer(self) -> Tokenizer[Any] | None:
         """Return the tokenizer of the run that goes on, if it was made by the same settings: some take a while to fit.

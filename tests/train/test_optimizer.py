@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from tests.stack.parts import prior
 from tests.train import small
 from zoo.architecture import build_network
 from zoo.errors import ZooError
@@ -100,6 +101,15 @@ def test_hidden_matrices_leave_out_embeddings_and_the_output() -> None:
         f"blocks.0.{part}.weight"
         for part in ("attention.input", "attention.output", "feedforward.input", "feedforward.output")
     }
+
+
+def test_hidden_matrices_leave_out_the_outputs_of_parts() -> None:
+    top = prior(top=True)
+    assert top.transformer.output is not None
+    names = hidden_matrices(top)
+    assert "transformer.output.weight" not in names
+    assert "transformer.blocks.0.attention.output.weight" in names
+    assert all(name.startswith("transformer.blocks.") for name in names)
 
 
 @pytest.mark.parametrize("settings", [AdamW(), Muon(), RmsProp(), JukeboxAdam(weight_decay=0.1)])

@@ -20,6 +20,7 @@ from zoo.errors import ZooError
 if TYPE_CHECKING:
     from zoo.model import Model
     from zoo.weights.opened import Opened, OpenedCodec
+    from zoo.weights.stack import OpenedStack
     from zoo.weights.tensors import TensorSource
     from zoo.weights.torch_legacy import Saved
 
@@ -31,7 +32,7 @@ PARTS = re.compile(
     r"(card|recipe)\.yaml|(manifest|encoder.*|vocab.*|tokenizer.*|special_tokens_map|added_tokens|hparams)\.json|"
     r"preprocessor_config\.json|kmeans_centers\.npy|params_(\d+\.npy|shapes\.json)|tf_variables\.npz|"
     r"vqvae\.pth\.tar|vocab.*\.(bpe|txt)|merges\.txt|metrics\.jsonl|README\.md|tokenizer|training|tensorboard|adapter|"
-    r"report\.json|confusion\.png)"
+    r"report\.json|confusion\.png|codec|level_\d)"
 )
 """What a checkpoint's folder may hold. A folder with anything else in it is never replaced."""
 
@@ -96,12 +97,17 @@ class Made:
     write: Callable[[Path], None]
 
 
-def convert(opened: Opened | OpenedCodec, out: Path, to: Format, dtype: Type, call: Call) -> dict[str, Any]:
+def convert(
+    opened: Opened | OpenedCodec | OpenedStack, out: Path, to: Format, dtype: Type, call: Call
+) -> dict[str, Any]:
     """Write an opened checkpoint into ``out``, which has been checked; return the verb's JSON document."""
     from zoo.weights.opened import OpenedCodec
+    from zoo.weights.stack import OpenedStack
 
-    if Path(opened.where).resolve().parent == out.resolve():
+    if out.resolve() in (Path(opened.where).resolve(), Path(opened.where).resolve().parent):
         raise ZooError(f"{out} is the checkpoint to be converted; choose another out=DIR")
+    if isinstance(opened, OpenedStack):
+        return _stack(opened, out, to, dtype, call)
     kind: Literal["float32", "bfloat16"] = stored_dtype(opened.source) if dtype == "auto" else dtype
     if isinstance(opened, OpenedCodec):
         kind, make = "float32", _codec(opened, to, dtype, call.command)
@@ -114,6 +120,27 @@ def convert(opened: Opened | OpenedCodec, out: Path, to: Format, dtype: Type, ca
         put(str(out))
         say(f"{bold(str(made.card.get('name') or out.name))}: {count(made.parameters)} parameters, as {to}, {kind}")
     return {"checkpoint": str(out), "format": to, "dtype": kind, "parameters": made.parameters}
+
+
+def _stack(opened: OpenedStack, out: Path, to: Format, dtype: Type, call: Call) -> dict[str, Any]:
+    """Write a stack into ``out``, part by part; return the verb's JSON document."""
+    import torch
+
+    from zoo.loading import DTYPES
+    from zoo.stack.model import Stack, write_stack
+
+    if to != "zoo":
+        raise ZooError(f"to: a stack has no layout of {to}'s; leave it out, or convert its parts")
+    sizes = [4 if dtype == "float32" or stored_dtype(part.source) == "float32" else 2 for part in opened.priors]
+    for part, size in zip(opened.priors, sizes, strict=True):
+        _check_room(part.source, out, 2 if dtype == "bfloat16" else size)
+    stack = Stack.of(opened, device=torch.device("cpu"), dtype=torch.float32)
+    stack.card = {"parameters": stack.parameters, **stack.card, "converted": call.command}
+    replace_folder(out, lambda folder: write_stack(stack, folder, None if dtype == "auto" else DTYPES[dtype]))
+    if not call.json:
+        put(str(out))
+        say(stack.summary())
+    return {"checkpoint": str(out), "format": to, "dtype": dtype, "parameters": stack.parameters}
 
 
 def check_target(out: Path, *, overwrite: bool) -> None:

@@ -30,7 +30,18 @@ PROMPTS = ("The for statement", "A class definition", "If an exception")
 PICTURES = "mnist"
 """The checkpoint that completes a picture, where there is one of that name."""
 COMPLETIONS = 5
+HEARD = "A tune on a flute, drawn id by id from coarse to fine, after the names of its notes"
+SEEN = "Its spectrogram: time to the right, frequency upwards"
 CAPTION = "Digits of scikit-learn, which the model never saw: the lower half drawn five times, and as it was"
+MUSIC = "music"
+"""The stack that plays a piece, where there is one of that name."""
+PIECE = {
+    "artist": "flute",
+    "genre": "folk",
+    "lyrics": "do re mi fa sol fa mi re do re mi sol mi re do",
+    "parallel_segments": 8,
+}
+SECONDS, SHORT = 10.0, 1.0
 PAUSE = 0.004
 """Seconds between two characters in a terminal: slow enough to be seen, fast enough to be read along."""
 
@@ -77,7 +88,8 @@ def run(call: Call) -> dict[str, Any]:
     document = {"samples": samples}
     write_json(out / "samples.json", document)
     drawn = _complete(out, keys)
-    write_text(out / "index.html", _page(prepared, result, samples, drawn))
+    played = _play(out, keys, quiet=call.json)
+    write_text(out / "index.html", _page(prepared, result, samples, drawn, played))
     if not call.json:
         say(_next(asked.out, out / "index.html"))
     return {
@@ -88,6 +100,7 @@ def run(call: Call) -> dict[str, Any]:
         "metrics": result.metrics,
         "page": str(out / "index.html"),
         **({"sheet": str(drawn)} if drawn else {}),
+        **({"music": str(played)} if played else {}),
         **document,
     }
 
@@ -127,6 +140,32 @@ def _complete(out: Path, keys: Keys) -> Path | None:
     return out / "sheet.png"
 
 
+def _play(out: Path, keys: Keys, *, quiet: bool) -> Path | None:
+    """Draw a piece of music, if there is a stack that can; return its sound."""
+    place = local_checkpoint(MUSIC)
+    if place is None:
+        return None
+    from zoo.cli.songs import Beginning, draw_songs
+    from zoo.loading import load
+    from zoo.stack.model import Stack
+    from zoo.stack.plan import Request
+
+    folder = out / "music"
+    seconds = SHORT if keys.size == "tiny" else SECONDS
+    asked: dict[str, Any] = {**PIECE, "seconds": seconds, "seed": keys.seed}
+    try:
+        stack = load(place, device=keys.device)
+        if not isinstance(stack, Stack):
+            raise ZooError(f"{place} is no stack")
+        say(f"\nA stack of {len(stack.tiers)} priors, trained earlier, plays {seconds:.0f} s on a {PIECE['artist']}:")
+        told = {"resume": not keys.overwrite, "overwrite": keys.overwrite, "quiet": quiet}
+        draw_songs(stack, Request(**asked), Beginning(), folder, {"checkpoint": MUSIC, **asked}, **told)
+    except ZooError as error:  # what was trained and written is worth its page
+        say(f"\nNo music: {error}")
+        return None
+    return folder / "000.wav"
+
+
 def _remember(pieces: Iterable[str], heard: list[str]) -> Iterable[str]:
     for piece in pieces:
         heard.append(piece)
@@ -143,7 +182,9 @@ def _slowly(pieces: Iterable[str]) -> Iterable[str]:
                 time.sleep(pause)
 
 
-def _page(prepared: Prepared, result: TrainResult, samples: list[dict[str, Any]], drawn: Path | None) -> str:
+def _page(
+    prepared: Prepared, result: TrainResult, samples: list[dict[str, Any]], drawn: Path | None, played: Path | None
+) -> str:
     recipe = prepared.run.recipe
     facts = [
         ("recipe", recipe.name),
@@ -162,6 +203,8 @@ def _page(prepared: Prepared, result: TrainResult, samples: list[dict[str, Any]]
         log=read_log(prepared.run.out),
         samples=[(str(sample["prompt"]), str(sample["text"])) for sample in samples],
         pictures=[] if drawn is None else [(f"{CAPTION} ({PICTURES})", drawn.read_bytes())],
+        sounds=[] if played is None else [(f"{HEARD} ({MUSIC})", played.read_bytes())],
+        spectra=[] if played is None else [(SEEN, (played.parent / "spectrogram.png").read_bytes())],
     )
 
 

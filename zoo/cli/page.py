@@ -46,6 +46,8 @@ def page(
     log: Sequence[Mapping[str, Any]],
     samples: Sequence[tuple[str, str]],
     pictures: Sequence[tuple[str, bytes]] = (),
+    sounds: Sequence[tuple[str, bytes]] = (),
+    spectra: Sequence[tuple[str, bytes]] = (),
 ) -> str:
     """Return the page of a training: what it writes, how it learned.
 
@@ -56,10 +58,15 @@ def page(
         log: records of metrics.jsonl.
         samples: (prompt, text that begins with it).
         pictures: (caption, PNG file): they become part of the page.
+        sounds: (caption, WAV file): so do they.
+        spectra: of the sounds, (caption, PNG file).
     """
     sections = [("What it writes", texts(samples))]
     if pictures:
         sections.append(("What it completes", "".join(picture(*one) for one in pictures)))
+    if sounds:
+        heard = [player(*one) for one in sounds] + [picture(*one) for one in spectra]
+        sections.append(("What it plays", "".join(heard)))
     return frame(title, lead, [*sections, ("How it learned", curve(log)), ("Figures", rows(facts))])
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,9 @@ class Keys:
     codec: str | None = key(None, "checkpoint of the codec", literal=True)
     priors: str | None = key(None, "checkpoints of the priors, coarse to fine, commas between them", literal=True)
     out: str | None = key(None, "the new folder", literal=True)
+    names: str | None = key(
+        None, "folder with OpenAI's v2_artist_ids.txt, v2_genre_ids.txt (and v3's), for their priors", literal=True
+    )
     coarsest: int | None = key(None, "level of the first prior; default: the codec's last (0 is the finest)")
     copy: bool = key(
         True, "put the parts into the folder; false names checkpoints, which are looked up when it is used"
@@ -49,14 +52,23 @@ def run(call: Call) -> dict[str, Any]:
     from zoo.loading import open_found
     from zoo.music.stack import StackConfig
     from zoo.stack.model import Stack, write_stack
+    from zoo.weights import jukebox_whole
     from zoo.weights import stack as stacks
     from zoo.weights.hub import locate
+    from zoo.weights.stack import OpenedStack
 
-    parts = [open_found(locate(name)) for name in (keys.codec, *names)]
+    if keys.names is not None and not keys.copy:
+        raise ZooError("names: go into the priors' own folders, so that copy must stay true")
+
+    first, *others = (open_found(locate(name)) for name in (keys.codec, *names))
+    if isinstance(first, OpenedStack) and keys.copy:
+        first = first.codec
     inside = ("codec", *(f"prior {number}" for number in range(len(names))))
     words = inside if keys.copy else (keys.codec, *names)
     config = StackConfig(codec=words[0], priors=tuple(words[1:]), coarsest=keys.coarsest)
-    opened = stacks.put_together(str(out), config, list(parts), {})
+    opened = stacks.put_together(str(out), config, [first, *others], {})
+    if keys.names is not None:
+        opened = replace(opened, priors=jukebox_whole.named(opened.priors, Path(keys.names).expanduser()))
     stack = Stack.of(opened, device=torch.device("cpu"), dtype=torch.float32)
     stack.card = _card(opened, out.resolve().name, call.command)
     if keys.copy:

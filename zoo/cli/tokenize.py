@@ -78,8 +78,9 @@ def run(call: Call) -> dict[str, Any]:
     ]
     if not call.json:
         put(str(done.path))
-        rows = [[str(row["level"]), f"{row['ids']:,}", f"{row['codes']:,}", f"{row['hop']}"] for row in levels]
-        say(table(("level", "ids", "codes", "samples an id"), rows, right=range(4)))
+        names = ("level", "ids", "codes", *(("samples an id",) if origin.modality == "music" else ()))
+        rows = [[f"{row[name]:,}" for name in ("level", "ids", "codes", "hop")[: len(names)]] for row in levels]
+        say(table(names, rows, right=range(len(names))))
     return {
         "tokenizer": keys.tokenizer,
         "type": origin.type,

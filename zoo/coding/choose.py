@@ -28,6 +28,7 @@ from zoo.tokenizers.none import NoTokenizer
 from zoo.tokenizers.registry import load
 from zoo.weights.hub import locate
 from zoo.weights.opened import OpenedCodec
+from zoo.weights.stack import OpenedStack
 
 READ: dict[Modality, Callable[[Path], Any]] = {
     "text": lambda path: from_file(DataFile(path=path, name=path.name)).text(),
@@ -40,8 +41,8 @@ def choose(name: str, words: Mapping[str, str], files: Iterable[Path], *, device
     """Return what turns files into ids and back.
 
     Args:
-        name: a tokenizer of the registry, a tokenizer's folder, a codec's checkpoint (all its levels) or a model's (its
-            tokenizer).
+        name: a tokenizer of the registry, a tokenizer's folder, a codec's or a stack's checkpoint (all levels of the codec) or a
+            model's (its tokenizer).
         words: ``tokenizer.KEY=value`` settings of the first of these.
         files: what a tokenizer that learns from samples is fitted on.
         device: where codecs compute.
@@ -59,6 +60,8 @@ def choose(name: str, words: Mapping[str, str], files: Iterable[Path], *, device
     if local_checkpoint(name) is None and "did you mean" in (near := suggest(name, tokenizers(), limit=0)):
         raise ZooError(f"unknown tokenizer '{name}'{near}")
     opened = open_found(locate(name))
+    if isinstance(opened, OpenedStack):
+        opened = opened.codec
     if isinstance(opened, OpenedCodec):
         return coder_of_codec(opened.codec(choose_device(device)))
     if isinstance(opened.tokenizer, NoTokenizer):

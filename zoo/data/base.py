@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from zoo.errors import ZooError
+from zoo.music.codebooks import Codebooks
 from zoo.music.names import Names
 from zoo.network import Conditioning, Network
 from zoo.tokenizers.base import Modality, Tokenizer
@@ -229,6 +230,10 @@ class Corpus(ABC):
     @abstractmethod
     def encode(self, tokenizer: Tokenizer[Any], context: int) -> TokenData:
         """Return the ids of both parts, cut for a model that sees ``context`` ids."""
+
+    def codebooks(self, tokenizer: Tokenizer[Any]) -> Codebooks | None:
+        """Return the vectors that a fresh prior's ids begin as; None where they are to be drawn."""
+        return None
 
     def crops(self, codec: Codec) -> SampleData:
         """Return both parts as samples that ``codec`` can learn to keep, at its rate or of its size.

@@ -52,10 +52,20 @@ class SongTokens(TokenData):
         train, held_out: both parts.
         tokenizer: made the ids.
         unlabelled: share of the training windows that are told no artist, genre and lyrics.
+        held_out_windows: most windows of the held-out part that are evaluated; None for all.
     """
 
-    def __init__(self, *, train: SongPart, held_out: SongPart, tokenizer: AudioTokenizer, unlabelled: float) -> None:
+    def __init__(
+        self,
+        *,
+        train: SongPart,
+        held_out: SongPart,
+        tokenizer: AudioTokenizer,
+        unlabelled: float,
+        held_out_windows: int | None = None,
+    ) -> None:
         self._train, self._held_out, self._unlabelled = train, held_out, unlabelled
+        self._windows = held_out_windows
         per_second = tokenizer.spec.tokens_per_second
         assert per_second is not None
         self._per_second, self._hop = per_second, tokenizer.hop
@@ -98,11 +108,14 @@ class SongTokens(TokenData):
         return self._rows(self._train, spans, firsts, random.random(size) < self._unlabelled)
 
     def held_out(self, size: int) -> Iterator[Batch]:
-        """Yield windows side by side: every id is predicted once."""
+        """Yield windows side by side, in which every id is predicted once; or as many of them as were asked for."""
         context = self._config.context
         counts = -(-self._held_out.ids.counts // context)
         spans = np.repeat(np.arange(len(counts)), counts)
         firsts = np.concatenate([np.arange(count) * context for count in counts])
+        if self._windows is not None and self._windows < len(spans):
+            kept = np.linspace(0, len(spans) - 1, self._windows).round().astype(np.int64)
+            spans, firsts = spans[kept], firsts[kept]
         for first in range(0, len(spans), size):
             rows = slice(first, first + size)
             yield self._rows(self._held_out, spans[rows], firsts[rows], np.zeros(len(spans[rows]), dtype=bool))

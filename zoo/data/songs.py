@@ -24,9 +24,11 @@ from zoo.data.split import split_names
 from zoo.data.text import check_fraction, check_modality
 from zoo.download import Progress
 from zoo.errors import ZooError
+from zoo.music.codebooks import Codebooks
 from zoo.music.names import Names, Style, Whole
 from zoo.tokenizers.audio.base import AudioTokenizer
 from zoo.tokenizers.audio.settings import Vqvae
+from zoo.tokenizers.audio.vqvae.tokenizer import VqvaeTokenizer
 from zoo.tokenizers.base import Modality, Tokenizer
 
 Facts = Mapping[str, str]
@@ -50,7 +52,9 @@ class Songs:
         genre: the column of metadata.csv that is told as the genre.
         style: how names are compared; see ``zoo.music.names``.
         unlabelled: share of the training windows that are told no artist, genre and lyrics, so that guidance works.
+        codebooks: a fresh prior's ids begin as the codec's vectors (see ``zoo.music.codebooks``).
         held_out: part of one sound that training does not see (its end); of fewer than seven sounds, of each.
+        held_out_windows: most windows of the held-out part that are evaluated, evenly spread over it; None for all.
     """
 
     path: str | None = None
@@ -65,10 +69,14 @@ class Songs:
     genre: Literal["genre", "label"] = "genre"
     style: Style = Whole()
     unlabelled: float = 0.1
+    codebooks: bool = False
     held_out: float = 0.1
+    held_out_windows: int | None = None
 
     def __post_init__(self) -> None:
         check_fraction(self.held_out)
+        if self.held_out_windows is not None and self.held_out_windows < 1:
+            raise ZooError(f"held_out_windows must be at least 1, got {self.held_out_windows}")
         if not 0 <= self.unlabelled < 1:
             raise ZooError(f"unlabelled must lie in [0, 1), got {self.unlabelled}")
         least = len(melodies())
@@ -202,13 +210,32 @@ class SongCorpus(Corpus):
         own = self._found.parts(tokenizer, settings.held_out, settings.level)
         above: tuple[TokenPart | None, TokenPart | None] = (None, None)
         if not settings.top:
-            coarser = Vqvae(path=settings.codec, level=settings.level + 1).fit([])
-            above = self._found.parts(coarser, settings.held_out, settings.level + 1)
+            above = self._found.parts(self._coarser, settings.held_out, settings.level + 1)
         parts = [
             SongPart(ids=ids, above=over, facts=self._found.facts, names=self._found.names, genre=settings.genre)
             for ids, over in zip(own, above, strict=True)
         ]
-        return SongTokens(train=parts[0], held_out=parts[1], tokenizer=tokenizer, unlabelled=settings.unlabelled)
+        return SongTokens(
+            train=parts[0],
+            held_out=parts[1],
+            tokenizer=tokenizer,
+            unlabelled=settings.unlabelled,
+            held_out_windows=settings.held_out_windows,
+        )
+
+    def codebooks(self, tokenizer: Tokenizer[Any]) -> Codebooks | None:
+        """Return the vectors of the ids, for a prior that begins with them; None where it is to begin without."""
+        if not self._settings.codebooks or not isinstance(tokenizer, VqvaeTokenizer):
+            return None
+        above = None if self._settings.top else self._coarser.codebook.vectors
+        return Codebooks(own=tokenizer.codebook.vectors, above=above)
+
+    @functools.cached_property
+    def _coarser(self) -> VqvaeTokenizer:
+        """The level above."""
+        tokenizer = Vqvae(path=self._settings.codec, level=self._settings.level + 1).fit([])
+        assert isinstance(tokenizer, VqvaeTokenizer)
+        return tokenizer
 
     def describe(self) -> list[dict[str, Any]]:
         """Return an entry for each place that the pieces come from."""

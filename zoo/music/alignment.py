@@ -39,8 +39,11 @@ def alignment(prior: Prior, ids: Tensor, conditioning: Conditioning) -> Tensor:
         visible = torch.ones(query.shape[1], key.shape[1], dtype=torch.bool, device=ids.device)
     else:
         assert isinstance(attention, SelfAttention)
-        query, key = head[:, place.head], head[:, attention.heads + place.head]
         at = torch.arange(x.shape[1], device=ids.device)
+        if attention.rotation is not None:
+            head = attention.rotation(head, attention.rotation.angles(at))  # values are not looked at here
+        shared = attention.heads // attention.key_value_heads
+        query, key = head[:, place.head], head[:, attention.heads + place.head // shared]
         visible = attention.pattern.sees(at[:, None], at)
     scores = (query.float() @ key.float().mT) * attention.head_width**-0.5
     weights: Tensor = scores.masked_fill(~visible, -torch.inf).softmax(dim=-1)

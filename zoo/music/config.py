@@ -16,7 +16,7 @@ from zoo.errors import ZooError
 from zoo.music.lyrics import V2, V3, Alphabet
 from zoo.music.names import Names
 from zoo.transformer.config import TransformerConfig
-from zoo.transformer.patterns import Cross, Prefix
+from zoo.transformer.patterns import Cross, Dense, Prefix
 
 WIDEST = 16_384
 DEEPEST = 64
@@ -272,7 +272,7 @@ class PriorConfig:
             self._check_alignment(self.lyrics.alignment)
 
     def _check_alignment(self, alignment: Alignment) -> None:
-        reads = Cross if isinstance(self.lyrics, SeparateLyrics) else Prefix
+        reads = (Cross,) if isinstance(self.lyrics, SeparateLyrics) else (Prefix, Dense)
         inside = alignment.layer < self.depth and alignment.head < self.heads
         if not inside or not isinstance(self.transformer.pattern(alignment.layer), reads):
             raise ZooError(f"alignment: head {alignment.head} of layer {alignment.layer} does not attend to lyrics")

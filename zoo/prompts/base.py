@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from zoo.architecture import AnyNetwork
-from zoo.errors import ZooError
+from zoo.errors import ZooError, suggest
 from zoo.generate.padding import PaddedIds
 from zoo.generate.settings import SamplingSettings
 from zoo.network import NO_CLASS, Conditioning
@@ -121,7 +121,8 @@ class Prompts(ABC):
         """
         if conditions:
             takes = " and ".join(taken) or "no conditions"
-            raise ZooError(f"this model takes {takes}, got {', '.join(map(str, conditions))}")
+            near = suggest(str(next(iter(conditions))), taken) if taken else ""
+            raise ZooError(f"this model takes {takes}, got {', '.join(map(str, conditions))}{near}")
 
     def refuse_guidance(self, settings: SamplingSettings) -> None:
         """Refuse guidance where there is no label to be guided by.

@@ -343,8 +343,15 @@ class Stack(Model):
         return "\n".join(lines)
 
 
-def write_stack(stack: Stack, folder: Path) -> None:
-    """Write a stack into an empty or missing folder: parts of our own format are copied, others converted."""
+def write_stack(stack: Stack, folder: Path, dtype: torch.dtype | None = None) -> None:
+    """Write a stack into an empty or missing folder.
+
+    Args:
+        stack: of opened files.
+        folder: where to.
+        dtype: of the priors' weights; None copies those of our own format and keeps what the others are stored in. The
+            codec's stay in float32, in which vectors are compared.
+    """
     opened = stack.opened
     assert opened is not None
     parts: dict[str, Any] = {"codec": lambda place: codecs.write(place, opened.codec.codec(torch.device("cpu")))}
@@ -352,25 +359,23 @@ def write_stack(stack: Stack, folder: Path) -> None:
     for tier, part in zip(stack.tiers, opened.priors, strict=True):
         names.append(f"level_{tier.level}")
         own = Path(part.where).parent
-        if part.links is None and Path(part.where).name == "config.json":
-            parts[names[-1]] = own
-        else:
-            parts[names[-1]] = _Converted(part)
+        ours = part.links is None and Path(part.where).name == "config.json"
+        parts[names[-1]] = own if ours and dtype is None else _Converted(part, dtype)
     config = StackConfig(codec="codec", priors=tuple(names), coarsest=stack.tiers[0].level)
     stacks.write(folder, config, parameters=stack.parameters, card=stack.card, parts=parts)
 
 
 class _Converted:
-    """Writes a prior of another format as a checkpoint folder of ours."""
+    """Writes a prior of another format or type as a checkpoint folder of ours."""
 
-    def __init__(self, part: Opened) -> None:
-        self.part = part
+    def __init__(self, part: Opened, dtype: torch.dtype | None) -> None:
+        self.part, self.dtype = part, dtype
 
     def __call__(self, folder: Path) -> None:
         names = self.part.source.names()
         kinds = {self.part.source.read(name, 0, 0).dtype for name in names if self.part.source.shape(name)}
         small = {kind for kind in kinds if kind.is_floating_point} <= {torch.bfloat16, torch.float16}
-        network = self.part.network(torch.device("cpu"), torch.bfloat16 if small else torch.float32)
+        network = self.part.network(torch.device("cpu"), self.dtype or (torch.bfloat16 if small else torch.float32))
         Model(network, self.part.tokenizer, card=self.part.card, recipe=self.part.recipe).save(folder)
 
 

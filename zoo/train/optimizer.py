@@ -239,10 +239,12 @@ class Optimizer:
 def hidden_matrices(network: nn.Module) -> set[str]:
     """Return the names of weights that map hidden states to hidden states.
 
-    These are the 2-D weights of linear and recurrent layers, without embeddings and the output layer.
+    These are the 2-D weights of linear and recurrent layers, without embeddings and output layers.
     """
     apart = {id(module.weight) for module in network.modules() if isinstance(module, nn.Embedding)}
-    apart |= {id(p) for name in ("output", "head") for p in _layer_parameters(getattr(network, name, None))}
+    for part in network.modules():  # the output of what embeds ids predicts ids; that of an attention layer does not
+        if any(isinstance(module, nn.Embedding) for module in part.modules()):
+            apart |= {id(p) for name in ("output", "head") for p in _layer_parameters(getattr(part, name, None))}
     names: set[str] = set()
     for prefix, module in network.named_modules():
         if isinstance(module, nn.Linear | nn.RNNBase):

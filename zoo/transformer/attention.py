@@ -27,7 +27,8 @@ class SelfAttention(nn.Module):
         key_value_heads: heads of keys and values; divides ``heads``.
         head_width: features of one head.
         bias: both projections have biases.
-        dropout: probability, on attention weights and on the result.
+        dropout: probability, on the result.
+        weight_dropout: probability, on attention weights.
         pattern: which keys a query sees.
         rotation: turns queries and keys, None if positions are not rotary.
     """
@@ -41,6 +42,7 @@ class SelfAttention(nn.Module):
         head_width: int,
         bias: bool,
         dropout: float,
+        weight_dropout: float,
         pattern: Pattern,
         rotation: Rotation | None,
     ) -> None:
@@ -50,7 +52,7 @@ class SelfAttention(nn.Module):
         self.input = Linear(width, (heads + 2 * key_value_heads) * head_width, bias=bias)
         self.output = Linear(heads * head_width, width, bias=bias)
         self.rotation = rotation
-        self.weight_dropout = dropout
+        self.weight_dropout = weight_dropout
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, call: Call, cache: LayerCache | MemoryCache | None) -> Tensor:
@@ -115,6 +117,7 @@ class CrossAttention(nn.Module):
         head_width: int,
         bias: bool,
         dropout: float,
+        weight_dropout: float,
         memory_width: int,
     ) -> None:
         super().__init__()
@@ -122,7 +125,7 @@ class CrossAttention(nn.Module):
         self.input = Linear(width, heads * head_width, bias=bias)
         self.memory_input = Linear(memory_width, 2 * key_value_heads * head_width, bias=bias)
         self.output = Linear(heads * head_width, width, bias=bias)
-        self.weight_dropout = dropout
+        self.weight_dropout = weight_dropout
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, call: Call, cache: LayerCache | MemoryCache | None) -> Tensor:

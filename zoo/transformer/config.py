@@ -39,6 +39,8 @@ class TransformerConfig:
         tied: the output matrix is the token embedding's.
         bias: linear layers have biases (the output matrix never has).
         dropout: probability, on attention weights, on what each half of a block adds, and on the embedding.
+        attention_dropout: probability on attention weights alone, None for ``dropout``. At 0 attention is fused, which
+            long contexts without a GPU are several times faster with.
         segments: number of token types (BERT: 2), 0 for none.
         classes: names of the classes that can be asked for, in the order of their vectors; none by default.
         output_transform: a layer before the output matrix (BERT's masked LM), None for none.
@@ -70,6 +72,7 @@ class TransformerConfig:
     tied: bool = True
     bias: bool = True
     dropout: float = 0.0
+    attention_dropout: float | None = None
     segments: int = 0
     classes: tuple[str, ...] = ()
     output_transform: OutputTransform | None = None
@@ -93,8 +96,9 @@ class TransformerConfig:
             )
         if self.key_value_heads is not None and (self.key_value_heads < 1 or self.heads % self.key_value_heads):
             raise ZooError(f"heads {self.heads} is not a multiple of key_value_heads {self.key_value_heads}")
-        if not 0 <= self.dropout < 1:
-            raise ZooError(f"dropout must lie in [0, 1), got {self.dropout}")
+        for name, value in (("dropout", self.dropout), ("attention_dropout", self.weight_dropout)):
+            if not 0 <= value < 1:
+                raise ZooError(f"{name} must lie in [0, 1), got {value}")
         if self.segments < 0:
             raise ZooError(f"segments must not be negative, got {self.segments}")
         if len(set(self.classes)) != len(self.classes):
@@ -118,6 +122,11 @@ class TransformerConfig:
         for pattern in self.patterns:
             if not isinstance(pattern, Cross):
                 pattern.check(self.context)
+
+    @property
+    def weight_dropout(self) -> float:
+        """Probability of dropout on attention weights."""
+        return self.dropout if self.attention_dropout is None else self.attention_dropout
 
     @property
     def attention_width(self) -> int:

@@ -70,11 +70,20 @@ class Transformer(nn.Module):
         if isinstance(pattern, Cross):
             assert config.memory_width is not None  # the config has seen to it
             attention = CrossAttention(
-                **shape, bias=config.bias, dropout=config.dropout, memory_width=config.memory_width
+                **shape,
+                bias=config.bias,
+                dropout=config.dropout,
+                weight_dropout=config.weight_dropout,
+                memory_width=config.memory_width,
             )
         else:
             attention = SelfAttention(
-                **shape, bias=config.bias, dropout=config.dropout, pattern=pattern, rotation=self.rotation
+                **shape,
+                bias=config.bias,
+                dropout=config.dropout,
+                weight_dropout=config.weight_dropout,
+                pattern=pattern,
+                rotation=self.rotation,
             )
         feedforward = config.feedforward.build(config.width, bias=config.bias, dropout=config.dropout)
         return config.block.build(config.width, config.norm, attention, feedforward)

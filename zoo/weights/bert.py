@@ -145,7 +145,7 @@ def _settings(config: TransformerConfig) -> dict[str, Any]:
         "max_position_embeddings": config.context,
         "hidden_act": activation_name(activation_of(config)),
         "hidden_dropout_prob": config.dropout,
-        "attention_probs_dropout_prob": config.dropout,
+        "attention_probs_dropout_prob": config.weight_dropout,
         "classifier_dropout": None if head is None else head.dropout,
         "type_vocab_size": config.segments,
         "layer_norm_eps": config.norm.eps,

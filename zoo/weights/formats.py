@@ -6,7 +6,7 @@ from pathlib import Path
 
 from zoo.errors import ZooError
 from zoo.weights import folder as folders
-from zoo.weights import huggingface, jukebox_codec, jukebox_prior, original, stack
+from zoo.weights import huggingface, jukebox_codec, jukebox_prior, jukebox_whole, original, stack
 from zoo.weights.files import read_json
 from zoo.weights.opened import Opened, OpenedCodec
 from zoo.weights.stack import OpenedStack
@@ -22,6 +22,8 @@ def open_path(path: Path) -> Opened | OpenedCodec | OpenedStack:
     Raises:
         ZooError: no checkpoint in a format that is known, or one that is broken.
     """
+    if jukebox_whole.find(path):
+        return jukebox_whole.read(path)
     found = original.find(path)
     if path.is_dir() and (path / CONFIG).is_file():
         settings = read_json(path / CONFIG)

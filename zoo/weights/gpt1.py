@@ -109,7 +109,7 @@ def _settings(config: TransformerConfig) -> dict[str, Any]:
         "afn": activation_name(activation_of(config), _ACTIVATIONS),
         "resid_pdrop": config.dropout,
         "embd_pdrop": config.dropout,
-        "attn_pdrop": config.dropout,
+        "attn_pdrop": config.weight_dropout,
         "layer_norm_epsilon": config.norm.eps,
         "initializer_range": 0.02,
         "tie_word_embeddings": config.tied,

@@ -152,7 +152,7 @@ def sizes(config: TransformerConfig) -> dict[str, Any]:
         "activation_function": activation_name(activation_of(config)),
         "resid_pdrop": config.dropout,
         "embd_pdrop": config.dropout,
-        "attn_pdrop": config.dropout,
+        "attn_pdrop": config.weight_dropout,
         "layer_norm_epsilon": config.norm.eps,
         "initializer_range": 0.02,
         "scale_attn_weights": True,

@@ -1,0 +1,181 @@
+"""What a stack plays beside real clips: key, onsets, loudness, timbre, and whether it does what it is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import librosa
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+import zoo
+from benchmarks.measure import Row, row
+from zoo.data.arrangement import SYLLABLES
+from zoo.data.read_sound import SoundRecords, read_sounds
+from zoo.errors import ZooError
+from zoo.stack.model import Stack
+
+TITLE = "what the shipped stack plays, measured beside held-out clips (--sounds DIR with metadata.csv)"
+MAJOR = (6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88)
+MINOR = (6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17)
+"""How well each pitch class fits a key, from its first step (Krumhansl 1990, table 2.1)."""
+ASKED = ("do", "re", "mi", "sol", "la")
+"""Syllables that are sung over and over, to see whether their pitches are heard."""
+SEGMENTS = 8
+
+Clip = NDArray[np.float32]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sizes:
+    """What is drawn: ``runs`` pieces of each genre that ``sounds`` have, and of each syllable of ``asked``."""
+
+    stack: str = "music"
+    sounds: Path | None = None
+    seconds: float = 6.0
+    asked: tuple[str, ...] = ASKED
+    singer: str = "flute"
+
+
+FULL = Sizes()
+TINY = Sizes(seconds=2.0, asked=("do",))
+
+
+def measure(sizes: Sizes, runs: int) -> list[Row]:
+    """Return the figures.
+
+    Raises:
+        ZooError: no such stack or sounds.
+    """
+    if sizes.sounds is None:
+        raise ZooError("--sounds is missing: a folder of clips with a metadata.csv that names their genre and artist")
+    stack = zoo.load(sizes.stack)
+    if not isinstance(stack, Stack):
+        raise ZooError(f"{sizes.stack} is no stack")
+    records = read_sounds(str(sizes.sounds))
+    real = {part: _clips(records, numbers, stack.rate, sizes.seconds) for part, numbers in _parts(records).items()}
+    judge = make_pipeline(StandardScaler(), LogisticRegression(C=0.05, max_iter=5000))
+    judge.fit([timbre(clip, stack.rate) for _, clip in real["train"]], [genre for genre, _ in real["train"]])
+    known = {"held-out clips": real["held out"]}
+    for level, tokenizer in sorted(stack.tokenizers.items()):
+        again = [
+            (genre, tokenizer.decode(tokenizer.encode(zoo.Audio(clip[:, None], stack.rate))).samples[:, 0])
+            for genre, clip in real["held out"]
+        ]
+        known[f"codec, level {level}"] = again
+    known["zoo"] = _drawn(stack, records, sizes, runs)
+    rows = [line for who, clips in known.items() for line in _lines(who, clips, judge, stack.rate)]
+    return [*rows, *_sung(stack, sizes, runs)]
+
+
+def _lines(who: str, clips: Sequence[tuple[str, Clip]], judge: Any, rate: int) -> list[Row]:
+    """Return what clips are like."""
+    named = judge.predict([timbre(clip, rate) for _, clip in clips]) == np.array([genre for genre, _ in clips])
+    rows = [row("clips whose instrument a classifier names", who, "share", [float(np.mean(named))])]
+    for name, (unit, one) in PROPERTIES.items():
+        rows.append(row(name, who, unit, [one(clip, rate) for _, clip in clips]))
+    return rows
+
+
+def _drawn(stack: Stack, records: SoundRecords, sizes: Sizes, runs: int) -> list[tuple[str, Clip]]:
+    """Return pieces of every genre, asked for as the clips name it."""
+    made: list[tuple[str, Clip]] = []
+    for genre, artist in sorted({(facts["genre"], facts["artist"]) for facts in records.fields}):
+        pieces = stack.generate(
+            count=runs,
+            seconds=sizes.seconds,
+            conditions={"genre": genre, "artist": artist},
+            parallel_segments=SEGMENTS,
+            total_seconds=24.0,
+        )
+        made += [(genre, piece.samples[:, 0]) for piece in (pieces if isinstance(pieces, list) else [pieces])]
+    return made
+
+
+def _sung(stack: Stack, sizes: Sizes, runs: int) -> list[Row]:
+    """Return how much of what is heard has the pitch of the syllable that is sung, and of any one that is not."""
+    shares: dict[str, list[float]] = {"asked for": [], "not asked for": []}
+    for syllable in sizes.asked:
+        pieces = stack.generate(
+            count=runs,
+            seconds=sizes.seconds,
+            conditions={"artist": sizes.singer, "lyrics": " ".join([syllable] * 24)},
+            levels=(stack.levels[0],),
+            total_seconds=12.0,
+        )
+        for piece in pieces if isinstance(pieces, list) else [pieces]:
+            heard = pitch_classes(piece.samples[:, 0], stack.rate)
+            place = SYLLABLES.index(syllable)
+            shares["asked for"].append(float(heard[place]))
+            shares["not asked for"].append(float((1 - heard[place]) / 11))
+    return [row(f"sound at the pitch of a syllable, {name}", "zoo", "share", found) for name, found in shares.items()]
+
+
+def _parts(records: SoundRecords) -> Mapping[str, Sequence[int]]:
+    return {"train": records.train, "held out": records.held_out}
+
+
+def _clips(records: SoundRecords, numbers: Iterable[int], rate: int, seconds: float) -> list[tuple[str, Clip]]:
+    """Return the sounds in clips of ``seconds`` with their genres."""
+    found, length = [], round(seconds * rate)
+    for number in numbers:
+        sound = records[number]
+        samples = librosa.resample(sound.samples.mean(axis=1), orig_sr=sound.rate, target_sr=rate)
+        for begin in range(0, len(samples) - length + 1, length):
+            found.append((records.fields[number]["genre"], samples[begin : begin + length].astype(np.float32)))
+    return found
+
+
+def timbre(clip: Clip, rate: int) -> NDArray[Any]:
+    """Return what tells instruments apart, whatever they play: the shape of the spectrum, and how it moves."""
+    loud = clip / (np.sqrt(np.mean(clip**2)) + 1e-8)
+    shape = librosa.feature.mfcc(y=loud, sr=rate, n_mfcc=20)[1:]
+    moving = librosa.feature.delta(shape)
+    return np.concatenate([shape.mean(axis=1), shape.std(axis=1), moving.std(axis=1)])
+
+
+def pitch_classes(clip: Clip, rate: int) -> NDArray[Any]:
+    """Return the share of each of the twelve pitch classes, from C up."""
+    chroma = librosa.feature.chroma_cqt(y=clip, sr=rate)
+    weight = librosa.feature.rms(y=clip)[0][: chroma.shape[1]]
+    heard = (chroma[:, : len(weight)] ** 2 * weight).sum(axis=1)
+    shares: NDArray[Any] = heard / (heard.sum() + 1e-9)
+    return shares
+
+
+def key_strength(clip: Clip, rate: int) -> float:
+    """Return how well the clip fits the key that it fits best: the correlation with that key's profile."""
+    heard = pitch_classes(clip, rate)
+    fits = [np.corrcoef(np.roll(profile, step), heard)[0, 1] for profile in (MAJOR, MINOR) for step in range(12)]
+    return float(np.max(np.nan_to_num(fits)))
+
+
+def onset_rate(clip: Clip, rate: int) -> float:
+    """Return how many notes begin in a second."""
+    return len(librosa.onset.onset_detect(y=clip, sr=rate)) / (len(clip) / rate)
+
+
+def loudness(clip: Clip, rate: int) -> float:
+    """Return the root mean square in decibels below full scale."""
+    return float(20 * np.log10(np.sqrt(np.mean(clip**2)) + 1e-9))
+
+
+def centroid(clip: Clip, rate: int) -> float:
+    """Return the mean frequency, weighted by magnitude and loudness."""
+    spectrum = np.abs(librosa.stft(clip))
+    frequencies = librosa.fft_frequencies(sr=rate)
+    return float((spectrum * frequencies[:, None]).sum() / (spectrum.sum() + 1e-9))
+
+
+PROPERTIES: Mapping[str, tuple[str, Callable[[Clip, int], float]]] = {
+    "key strength": ("correlation", key_strength),
+    "onsets": ("1/s", onset_rate),
+    "loudness": ("dB", loudness),
+    "spectral centroid": ("Hz", centroid),
+}
