@@ -7,9 +7,11 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
+import soundfile
 from PIL import Image as Pillow
 
 from tests.cli.conftest import Zoo
+from tests.stack.parts import save
 from zoo.cli.page import curve, page
 
 HOSTILE = "<script>alert(1)</script></pre></textarea>\"'&amp; \u202e <img src=x onerror=alert(1)>"
@@ -61,6 +63,24 @@ def test_a_model_of_digits_completes_pictures(zoo: Zoo, zoo_home: Path) -> None:
     assert "No pictures: " in damaged.err
     assert "sheet" not in damaged.document
     assert "<img" not in Path("there/index.html").read_text()
+
+
+def test_a_stack_plays(zoo: Zoo, zoo_home: Path, tmp_path: Path) -> None:
+    (zoo_home / "checkpoints").mkdir(parents=True)
+    save(tmp_path / "parts").rename(zoo_home / "checkpoints" / "music")
+    done = zoo("demo", "size=tiny", "threads=1", "out=there", "--json")
+    assert done.code == 0, done.err
+    assert done.document["music"] == "there/music/000.wav"
+    assert soundfile.info("there/music/000.wav").duration == 1.0
+    text = Path("there/index.html").read_text()
+    assert "What it plays" in text
+    for name, kind in (("000.wav", "audio/wav"), ("spectrogram.png", "image/png")):
+        content = base64.b64encode(Path("there/music", name).read_bytes()).decode()
+        assert f'src="data:{kind};base64,{content}"' in text
+    (zoo_home / "checkpoints" / "music" / "top" / "config.json").write_bytes(b"")
+    damaged = zoo("demo", "size=tiny", "threads=1", "out=there", "--json")
+    assert "No music: " in damaged.err
+    assert "music" not in damaged.document
 
 
 def test_captions_are_text_and_pictures_come_from_the_page_alone() -> None:

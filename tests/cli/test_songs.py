@@ -8,10 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import torch
 
+import zoo
 from tests.stack.parts import RATE, save
 from zoo.cli.main import main
 from zoo.cli.songs_page import Piece, moment, page
+from zoo.stack.model import Stack
 
 EVIL = "la <script>alert(1)</script>"
 
@@ -52,6 +55,10 @@ def test_put_together_and_played(parts: Path, tmp_path: Path, capsys: pytest.Cap
     assert text.count("<audio") == 6
     assert "http" not in text.split("</head>")[1]
     codes = f"codes={tmp_path / 'out'}"
+    one = ["pieces=1", "levels=2", "seconds=0.1", f"out={tmp_path / 'one'}", "--json"]
+    assert main([*words[:2], "device=cpu", codes, *one]) == 0
+    (second,) = json.loads(capsys.readouterr().out)["samples"]
+    assert second["codes"]["level_2"][:40] == document["samples"][1]["codes"]["level_2"]
     assert main([*words[:2], "device=cpu", codes, "levels=2", "seconds=0.1", f"out={tmp_path / 'more'}", "--json"]) == 0
     longer = json.loads(capsys.readouterr().out.splitlines()[-1])["samples"][1]["codes"]["level_2"]
     assert longer[:40] == document["samples"][1]["codes"]["level_2"]
@@ -70,6 +77,7 @@ def test_put_together_and_played(parts: Path, tmp_path: Path, capsys: pytest.Cap
         ("hop=0", "hop: a part of the window"),
         ("levels=5", "no prior of level 5"),
         ("codes=nowhere.npz", "codes: nowhere.npz cannot be read"),
+        ("pieces=1", "pieces: says which of codes to go on with; say codes=FOLDER"),
         ("keep_seconds=1", "keep_seconds"),
     ],
 )
@@ -82,6 +90,29 @@ def test_what_is_refused(
     assert message in error
     assert error.count("\n") == 1
     assert not (out / "samples.json").exists()
+
+
+def test_converted_into_another_type(parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    small = tmp_path / "small"
+    assert main(["convert", str(parts / "stack"), f"out={small}", "dtype=bfloat16", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["dtype"] == "bfloat16"
+    one, other = zoo.load(parts / "stack", device="cpu"), zoo.load(small, device="cpu")
+    assert isinstance(one, Stack)
+    assert isinstance(other, Stack)
+    for before, after in zip(one.tiers, other.tiers, strict=True):
+        assert before.config == after.config
+        kept = after.load().state_dict()
+        for name, weight in before.load().state_dict().items():
+            assert torch.equal(kept[name], weight.to(torch.bfloat16).float())
+    size = sum(file.stat().st_size for file in small.rglob("level_*/model.safetensors"))
+    assert size < 0.7 * sum(file.stat().st_size for file in (parts / "stack").rglob("*/model.safetensors"))
+    again = ["convert", str(small), f"out={tmp_path / 'large'}", "dtype=float32", "overwrite=true"]
+    assert main(again) == 0
+    assert main(again) == 0  # what a stack's folder holds may be replaced
+    assert main(["convert", str(small), f"out={tmp_path / 'theirs'}", "to=huggingface"]) == 2
+    assert "a stack has no layout of huggingface's" in capsys.readouterr().err
+    assert main(["convert", str(small), f"out={small}", "overwrite=true"]) == 2
+    assert "is the checkpoint to be converted" in capsys.readouterr().err
 
 
 def test_a_prior_alone(parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -260,3 +260,33 @@ def test_a_genre_of_too_many_words_is_named(heard: Heard, tmp_path: Path) -> Non
     data = songs(other, style="words", told=config(slots=4))
     assert told(data.batch(step=0, size=1, seed=0), "labels")[0, 4:].tolist() == [1, 2, 3, -1]
     assert np.isfinite(data.metrics(10.0, 5)["bits_per_second"])
+
+
+def test_as_many_held_out_windows_as_are_asked_for(heard: Heard) -> None:
+    def windows(most: int | None) -> list[Tensor]:
+        corpus = Songs(
+            path=str(heard.folder), codec=str(heard.checkpoint), level=0, top=True, held_out_windows=most
+        ).open()
+        data = corpus.encode(heard.codec.level(0), CONTEXT)
+        data.check(Prior(config().with_names(corpus.names)))
+        return [row for batch in data.held_out(2) for row in batch.targets]
+
+    whole = windows(None)
+    assert len(whole) > 3
+    some = windows(3)
+    assert len(some) == 3
+    assert torch.equal(some[0], whole[0])
+    assert torch.equal(some[-1], whole[-1])
+    assert len(windows(len(whole) + 5)) == len(whole)
+    with pytest.raises(ZooError, match="held_out_windows must be at least 1, got 0"):
+        windows(0)
+
+
+def test_the_codec_s_vectors_are_there_for_a_prior_that_begins_with_them(heard: Heard) -> None:
+    asked = Songs(path=str(heard.folder), codec=str(heard.checkpoint), level=0, top=False)
+    assert asked.open().codebooks(heard.codec.level(0)) is None
+    found = replace(asked, codebooks=True).open().codebooks(heard.codec.level(0))
+    assert found is not None
+    assert torch.equal(found.own, heard.codec.codebook(0).vectors)
+    assert found.above is not None
+    assert torch.equal(found.above, heard.codec.codebook(1).vectors)

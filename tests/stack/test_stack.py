@@ -229,3 +229,9 @@ def test_stopped_and_gone_on_with(stack: Stack, tmp_path: Path, at: int) -> None
             assert torch.equal(found[level].codes, codes)
         assert len(found[2].alignments) == 2
         assert found[2].alignments[0].shape == (40, len(WANTED.lyrics))
+
+
+def test_a_stack_s_codec_serves_wherever_a_codec_does(folder: Path, stack: Stack) -> None:
+    codec = zoo.load_codec(folder, device="cpu")
+    assert codec.hops == HOPS
+    assert torch.equal(codec.codebook(1).vectors, stack.tokenizers[1].codebook.vectors)

@@ -31,8 +31,8 @@ DRAWN = {
     "music": ("music", "audio=FILE is gone on from", MUSIC_FOLDER, draw_music),
 }
 """Modality that goes into files: what people call it, how it is continued, the default folder, and who draws it."""
-SONGS = ("artist", "genre", "lyrics", "lyrics_file", "total_seconds", "codes", "levels", "hop", "parallel_segments",
-         "at_once")  # fmt: skip
+SONGS = ("artist", "genre", "lyrics", "lyrics_file", "total_seconds", "codes", "pieces", "levels", "hop",
+         "parallel_segments", "at_once")  # fmt: skip
 """Keys of stacks alone."""
 CANDIDATES = 15
 """Tokens that ``show=probabilities`` shows."""
@@ -72,6 +72,7 @@ class Keys:
     codes: str | None = key(
         None, "of a stack: codes.npz, or the folder of an earlier run, to go on from or to make finer", literal=True
     )
+    pieces: str | None = key(None, "of codes: the numbers of those to go on with, e.g. 0,3; default: all")
     levels: str | None = key(None, "of a stack: levels to draw, e.g. 2 or 1,0; default: all that are missing")
     hop: str | None = key(
         None, "of a stack: parts of a window from one to the next, the finest level first; default: 0.5,0.5,0.125"
@@ -252,7 +253,13 @@ def _songs(
     return draw_songs(
         stack,
         Request(**{**chosen, **single}),
-        Beginning(sounds=asked.sounds, names=asked.sound_names, codes=keys.codes, keep_seconds=keys.keep_seconds),
+        Beginning(
+            sounds=asked.sounds,
+            names=asked.sound_names,
+            codes=keys.codes,
+            pieces=numbers("pieces", keys.pieces, int),
+            keep_seconds=keys.keep_seconds,
+        ),
         Path(keys.out or MUSIC_FOLDER),
         {"checkpoint": target, **chosen, "dtype": keys.dtype},
         resume=keys.resume,

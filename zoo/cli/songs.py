@@ -36,17 +36,24 @@ class Beginning:
         sounds: their files; none for no sounds.
         names: of the files.
         codes: a codes.npz, or the folder of an earlier run; None for none.
+        pieces: those of codes that are gone on with, by number; None for all.
         keep_seconds: of the beginning that is kept; None for all.
     """
 
     sounds: tuple[Path, ...] = ()
     names: tuple[str, ...] = ()
     codes: str | None = None
+    pieces: tuple[int, ...] | None = None
     keep_seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.pieces is not None and self.codes is None:
+            raise ZooError("pieces: says which of codes to go on with; say codes=FOLDER")
 
     def stated(self) -> dict[str, Any]:
         """Return it as JSON holds it."""
-        return {"audio": list(self.names), "codes": self.codes, "keep_seconds": self.keep_seconds}
+        pieces = None if self.pieces is None else list(self.pieces)
+        return {"audio": list(self.names), "codes": self.codes, "pieces": pieces, "keep_seconds": self.keep_seconds}
 
     def given(self, stack: Stack) -> dict[int, Tensor]:
         """Return the codes to begin with, by level.
@@ -58,7 +65,7 @@ class Beginning:
             return stack.encode([self._sound(path) for path in self.sounds], self.keep_seconds) if self.sounds else {}
         from zoo.stack.model import checked_codes
 
-        found = checked_codes(read_codes(Path(self.codes).expanduser()), stack.tiers)
+        found = self._chosen(checked_codes(read_codes(Path(self.codes).expanduser()), stack.tiers))
         if self.keep_seconds is None:
             return found
         unit = stack.tiers[0].hop
@@ -67,6 +74,14 @@ class Beginning:
             raise ZooError(f"keep_seconds: must keep an id of the coarsest level, {unit / stack.rate:.3f} s or more")
         hops = {tier.level: tier.hop for tier in stack.tiers}
         return {level: codes[:, : kept // hops[level]] for level, codes in found.items()}
+
+    def _chosen(self, codes: dict[int, Tensor]) -> dict[int, Tensor]:
+        if self.pieces is None:
+            return codes
+        for level, rows in codes.items():
+            if wrong := [number for number in self.pieces if not 0 <= number < len(rows)]:
+                raise ZooError(f"pieces: {wrong[0]} is not one of the {len(rows)} of level {level}, counted from 0")
+        return {level: rows[list(self.pieces)] for level, rows in codes.items()}
 
     def _sound(self, path: Path) -> Sound:
         from zoo.cli.asked import read_beginning

@@ -41,8 +41,8 @@ def choose(name: str, words: Mapping[str, str], files: Iterable[Path], *, device
     """Return what turns files into ids and back.
 
     Args:
-        name: a tokenizer of the registry, a tokenizer's folder, a codec's or a stack's checkpoint (all levels of the codec) or a
-            model's (its tokenizer).
+        name: a tokenizer of the registry, a tokenizer's folder, a codec's checkpoint or a stack's (all levels of the
+            codec), or a model's (its tokenizer).
         words: ``tokenizer.KEY=value`` settings of the first of these.
         files: what a tokenizer that learns from samples is fitted on.
         device: where codecs compute.
