@@ -112,3 +112,19 @@ def test_recipes_are_the_original_settings(name: str, size: str | None) -> None:
     assert isinstance(ours, PriorConfig)
     assert by_layer(ours.transformer) == by_layer(theirs.transformer)
     assert (ours.labels, ours.above, ours.lyrics) == (theirs.labels, theirs.above, theirs.lyrics)
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "parameters"),
+    [
+        ("music/jukebox_small", None, 161_862_656),
+        ("music/jukebox_small", "labelled", 162_170_880),
+        ("music/jukebox_small", "encoder", 168_633_280),
+        ("music/jukebox", "small", 160_547_840),
+    ],
+)
+def test_small_priors_with_the_codes_of_the_released_codec(name: str, size: str | None, parameters: int) -> None:
+    """Their recipes stand above ``small_vqvae`` with 1,024 codes; the original's own count is taken with 2,048."""
+    config = build_recipe(compose(name, size=size)).model
+    assert isinstance(config, PriorConfig)
+    assert count_parameters(outline(config.with_codes(2048))) == parameters

@@ -127,7 +127,7 @@ def _stack(opened: OpenedStack, out: Path, to: Format, dtype: Type, call: Call) 
     import torch
 
     from zoo.loading import DTYPES
-    from zoo.stack.model import Stack, write_stack
+    from zoo.stack.model import Stack
 
     if to != "zoo":
         raise ZooError(f"to: a stack has no layout of {to}'s; leave it out, or convert its parts")
@@ -136,7 +136,7 @@ def _stack(opened: OpenedStack, out: Path, to: Format, dtype: Type, call: Call) 
         _check_room(part.source, out, 2 if dtype == "bfloat16" else size)
     stack = Stack.of(opened, device=torch.device("cpu"), dtype=torch.float32)
     stack.card = {"parameters": stack.parameters, **stack.card, "converted": call.command}
-    replace_folder(out, lambda folder: write_stack(stack, folder, None if dtype == "auto" else DTYPES[dtype]))
+    replace_folder(out, lambda folder: stack.write(folder, None if dtype == "auto" else DTYPES[dtype]))
     if not call.json:
         put(str(out))
         say(stack.summary())

@@ -63,7 +63,7 @@ class Beginning:
         """
         if self.codes is None:
             return stack.encode([self._sound(path) for path in self.sounds], self.keep_seconds) if self.sounds else {}
-        from zoo.stack.model import checked_codes
+        from zoo.stack.codes import checked_codes
 
         found = self._chosen(checked_codes(read_codes(Path(self.codes).expanduser()), stack.tiers))
         if self.keep_seconds is None:

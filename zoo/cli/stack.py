@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo.cli.convert import check_target, replace_folder
+from zoo.cli.convert import Type, check_target, replace_folder
 from zoo.cli.terminal import count, put, say
 from zoo.cli.verb import Call, Verb, key, read_keys
 from zoo.errors import ZooError
@@ -30,6 +30,7 @@ class Keys:
     copy: bool = key(
         True, "put the parts into the folder; false names checkpoints, which are looked up when it is used"
     )
+    dtype: Type = key("auto", "of the priors' weights in the folder; auto keeps what they are stored in")
     overwrite: bool = key(False, "replace the checkpoint in out")
 
 
@@ -49,17 +50,17 @@ def run(call: Call) -> dict[str, Any]:
 
     import torch
 
-    from zoo.loading import open_found
+    from zoo.loading import DTYPES, open_found
     from zoo.music.stack import StackConfig
-    from zoo.stack.model import Stack, write_stack
+    from zoo.stack.model import Stack
     from zoo.weights import jukebox_whole
     from zoo.weights import stack as stacks
     from zoo.weights.hub import locate
     from zoo.weights.stack import OpenedStack
 
-    if keys.names is not None and not keys.copy:
-        raise ZooError("names: go into the priors' own folders, so that copy must stay true")
-
+    for name, said in (("names", keys.names is not None), ("dtype", keys.dtype != "auto")):
+        if said and not keys.copy:
+            raise ZooError(f"{name}: goes into the priors' own folders, so that copy must stay true")
     first, *others = (open_found(locate(name)) for name in (keys.codec, *names))
     if isinstance(first, OpenedStack) and keys.copy:
         first = first.codec
@@ -72,7 +73,8 @@ def run(call: Call) -> dict[str, Any]:
     stack = Stack.of(opened, device=torch.device("cpu"), dtype=torch.float32)
     stack.card = _card(opened, out.resolve().name, call.command)
     if keys.copy:
-        replace_folder(out, lambda folder: write_stack(stack, folder))
+        dtype = None if keys.dtype == "auto" else DTYPES[keys.dtype]
+        replace_folder(out, lambda folder: stack.write(folder, dtype))
     else:
         count_, card = stack.parameters, stack.card
         replace_folder(out, lambda folder: stacks.write(folder, config, parameters=count_, card=card, parts={}))

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 from abc import abstractmethod
-from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, TypeAlias
 
 import torch
@@ -15,18 +14,17 @@ from torch import Tensor
 from zoo.classify.answers import Answers, Window
 from zoo.classify.kinds import AnyKind, Choices, OneLabel, SeveralLabels
 from zoo.classify.prediction import JOIN
-from zoo.classify.reading import OWN_IDS, Reader, Row, narrow
-from zoo.data.documents import check_encoding
-from zoo.data.labelled import Field, check_labels, read_labelled
-from zoo.data.read_questions import Question, read_questions
-from zoo.data.read_table import check_columns
-from zoo.data.records import Records, TextRow
-from zoo.data.seeded import generator
+from zoo.classify.reading import OWN_IDS, Reader
+from zoo.data.labelled import check_labels, read_labelled
+from zoo.data.read_questions import read_questions
+from zoo.data.records import Records
 from zoo.errors import ZooError, suggest
-from zoo.finetune.examples import LabelledData, Part, QuestionData, split, split_whole
+from zoo.finetune.examples import LabelledData, QuestionData
 from zoo.finetune.growing import with_head
+from zoo.finetune.labelled import Labelled
 from zoo.finetune.language_model import LanguageModel
 from zoo.finetune.material import Asked, Examples, HeadSettings
+from zoo.finetune.rows import encoded, in_windows, notes, right_choice, split_labels, used
 from zoo.model import Model
 from zoo.tokenizers.none import NoTokenizer
 from zoo.train.supervised import Labels, Spans
@@ -34,66 +32,6 @@ from zoo.transformer import heads as networks
 from zoo.transformer.model import Transformer
 
 POOLS: dict[str, networks.AnyPool] = {"mean": networks.Mean(), "first": networks.First(), "last": networks.Last()}
-UNEVEN = 5
-"""Times that one class may have the samples of another before it is said."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Labelled:
-    """Samples with labels, of any kind and form.
-
-    Attributes:
-        path: table, folder (one folder per class, or of tables or sounds), glob, .npz or MNIST's folder; SQuAD's .json.
-        columns: where a table's columns have other names: ``{label: category}``.
-        label: of sounds: the label (or folder), the genre or the artist of metadata.csv.
-        validation: part of the training samples of each label that the best weights are chosen by; 0 for none: training
-            then goes to its end. The held-out part is measured once, at the end.
-        per_class: learn from so many samples of each label, drawn by the seed; None for all.
-        test_samples: measure on so many of the held-out samples, drawn by the seed; None for all.
-        encoding: of text files and tables.
-    """
-
-    path: str = ""
-    columns: dict[str, str] = field(default_factory=dict)
-    label: Field = "label"
-    validation: float = 0.1
-    per_class: int | None = None
-    test_samples: int | None = None
-    encoding: str = "utf-8"
-
-    def __post_init__(self) -> None:
-        check_columns(self.columns)
-        check_encoding(self.encoding)
-        if not 0 <= self.validation < 1:
-            raise ZooError(f"validation must lie in [0, 1), got {self.validation}")
-        for name in ("per_class", "test_samples"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ZooError(f"{name} must be at least 1, got {value}")
-
-    def parts(
-        self, records: Records[Any], groups: Sequence[Any], seed: int, *, whole: bool = False
-    ) -> tuple[list[int], list[int], list[int]]:
-        """Return the numbers of the samples to learn from, to stop by and to be measured on.
-
-        Args:
-            records: all samples.
-            groups: of each sample: parts are taken of each group (label) alike.
-            seed: of which go where.
-            whole: groups (passages) go to one part each instead.
-        """
-        train = [int(number) for number in records.train]
-        if self.per_class is not None:
-            by_group: dict[Any, list[int]] = {}
-            for number in generator(seed, 0).permutation(train).tolist():
-                by_group.setdefault(groups[number], []).append(number)
-            train = sorted(number for own in by_group.values() for number in own[: self.per_class])
-        test = [int(number) for number in records.held_out]
-        if self.test_samples is not None:
-            test = sorted(generator(seed, 1).permutation(test)[: self.test_samples].tolist())
-        divide = split_whole if whole else split
-        learn, check = divide(train, [groups[number] for number in train], self.validation, seed)
-        return learn, check, test
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -231,8 +169,8 @@ class OfSamples(Trained):
         return Examples(
             network=network,
             data=examples,
-            entries=[entry | _used(data, made)],
-            notes=tuple(_notes(made, self, asked, network)),
+            entries=[entry | used(data, made)],
+            notes=tuple(notes(made, asked, network, balanced=self.balance)),
             objective=Labels(kind=kind, generative=self.weight_of_ids(model)),
             facts={"both_orders": True} if self.both_orders else {},
         )
@@ -400,7 +338,7 @@ class Span(Trained):
         return Examples(
             network=network,
             data=examples,
-            entries=[entry | _used(data, made)],
+            entries=[entry | used(data, made)],
             notes=(),
             objective=Spans(generative=self.weight_of_ids(model)),
             facts={},
@@ -416,88 +354,3 @@ def tag_of(head: object) -> str:
     from zoo.settings import tag
 
     return tag(type(head))
-
-
-def encoded(records: Records[Any], numbers: Sequence[int], labels: Tensor, read: Callable[[Any], list[Row]]) -> Part:
-    """Return samples as rows.
-
-    Raises:
-        ZooError: a sample that cannot be read, named.
-    """
-    rows = []
-    for number in numbers:
-        try:
-            rows.append([narrow(row) for row in read(records[number])])
-        except ZooError as error:
-            name = records.names[number]
-            raise ZooError(str(error) if name in str(error) else f"{records.title}, {name}: {error}") from None
-    return Part(rows=rows, labels=labels[list(numbers)], numbers=numbers)
-
-
-def in_windows(
-    records: Records[Question], numbers: Sequence[int], answers: Answers, kept: dict[int, Sequence[Window]]
-) -> Part:
-    """Return questions as rows of windows, and keep the windows for the figures."""
-    rows: list[list[Row]] = []
-    labels: list[tuple[int, int]] = []
-    owners: list[int] = []
-    for number in numbers:
-        question = records[number]
-        try:
-            windows = answers.windows(question.question, question.passage)
-        except ZooError as error:
-            raise ZooError(f"{records.title}, {records.names[number]}: {error}") from None
-        kept[number] = windows
-        text, start = question.answers[0]
-        for window in windows:
-            rows.append([narrow(window.row)])
-            labels.append(window.find(start, start + len(text)))
-            owners.append(number)
-    return Part(rows=rows, labels=torch.tensor(labels).reshape(-1, 2), numbers=owners)
-
-
-def split_labels(cell: str) -> list[str]:
-    """Return the labels in a cell, each once."""
-    return list(dict.fromkeys(part.strip() for part in cell.split(JOIN) if part.strip()))
-
-
-def right_choice(records: Records[TextRow], number: int) -> int:
-    """Return the number of a question's right choice, from 0.
-
-    Raises:
-        ZooError: fewer than two choices, or a label that names none.
-    """
-    choices, label = records[number].choices, records.labels[number]
-    where = f"{records.title}, {records.names[number]}"
-    if len(choices) < 2:
-        raise ZooError(f"{where}: needs at least two choices in the column 'choices', separated by '{JOIN}'")
-    if label in choices:
-        return choices.index(label)
-    if label.isdecimal() and int(label) < len(choices):
-        return int(label)
-    raise ZooError(f"{where}: the label {label[:40]!r} is none of its {len(choices)} choices, nor their number from 0")
-
-
-def _used(data: Labelled, parts: Sequence[Part]) -> dict[str, int]:
-    """Return how many samples of a data set were used, where not all are."""
-    if data.per_class is None and data.test_samples is None:
-        return {}
-    return {"train_samples": len(parts[0]) + len(parts[1]), "test_samples": len(parts[2])}
-
-
-def _notes(parts: Sequence[Part], head: Trained, asked: Asked, network: Transformer) -> list[str]:
-    notes = []
-    every = [row for part in parts for rows in part.rows for row in rows]
-    cut = sum(1 for row in every if row.cut)
-    if cut:
-        most = asked.context or network.context
-        notes.append(f"{cut:,} of {len(every):,} are longer than {most} tokens: the end of those is left out")
-    if parts[0].labels.ndim == 1 and network.labels and not head.balance:
-        counts = Counter(parts[0].labels.tolist())
-        (often, many), *_, (rarely, few) = counts.most_common()
-        if many > UNEVEN * few:
-            names = network.labels
-            notes.append(
-                f"'{names[often]}' has {many:,} samples and '{names[rarely]}' {few:,}: balance=true weighs them"
-            )
-    return notes

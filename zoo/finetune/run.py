@@ -17,7 +17,8 @@ from zoo.errors import ZooError
 from zoo.evaluate.language_model import evaluate
 from zoo.finetune import low_rank
 from zoo.finetune.course import Course
-from zoo.finetune.heads import Head, Labelled, tag_of
+from zoo.finetune.heads import Head, tag_of
+from zoo.finetune.labelled import Labelled
 from zoo.finetune.language_model import LanguageModel
 from zoo.finetune.material import AnyMaterial, Asked, Examples, HeadSettings, RunningText
 from zoo.finetune.method import Full, Lora, Method

@@ -16,13 +16,13 @@ from zoo.model import Model
 from zoo.music.config import PriorConfig
 from zoo.music.prior import Prior
 from zoo.music.stack import StackConfig
+from zoo.stack.codes import checked_codes
 from zoo.stack.plan import Plan, Request, Tier, make_plan
 from zoo.stack.run import Finished, carry_out
+from zoo.stack.writing import write_stack
 from zoo.tokenizers.audio.vqvae.network import Vqvae
 from zoo.tokenizers.audio.vqvae.tokenizer import VqvaeTokenizer
 from zoo.tokenizers.audio.waveform import Audio, Waveform
-from zoo.weights import codecs
-from zoo.weights import stack as stacks
 from zoo.weights.opened import Opened
 from zoo.weights.stack import OpenedStack
 
@@ -314,11 +314,20 @@ class Stack(Model):
             ZooError: the folder is not empty, or cannot be written to; this is a single prior.
         """
         target = Path(folder)
-        if self.opened is None:
-            raise ZooError("this is a prior alone: save it, and put a stack together by zoo stack")
         if target.is_dir() and any(target.iterdir()) and not overwrite:
             raise ZooError(f"{target} is not empty; choose another folder or add overwrite=true")
-        write_stack(self, target)
+        self.write(target)
+
+    def write(self, folder: Path, dtype: torch.dtype | None = None) -> None:
+        """Write the stack into an empty folder; see ``zoo.stack.writing``.
+
+        Raises:
+            ZooError: the folder cannot be written to; this is a single prior.
+        """
+        if self.opened is None:
+            raise ZooError("this is a prior alone: save it, and put a stack together by zoo stack")
+        coarsest, size = self.levels[0], self.parameters
+        write_stack(self.opened, folder, coarsest=coarsest, parameters=size, card=self.card, dtype=dtype)
 
     def summary(self) -> str:
         """Return a table of the stack: its levels, sizes, and what each is told."""
@@ -341,76 +350,6 @@ class Stack(Model):
                 f"{window:.2f} s, told {', '.join(told) or 'nothing'}"
             )
         return "\n".join(lines)
-
-
-def write_stack(stack: Stack, folder: Path, dtype: torch.dtype | None = None) -> None:
-    """Write a stack into an empty or missing folder.
-
-    Args:
-        stack: of opened files.
-        folder: where to.
-        dtype: of the priors' weights; None copies those of our own format and keeps what the others are stored in. The
-            codec's stay in float32, in which vectors are compared.
-    """
-    opened = stack.opened
-    assert opened is not None
-    parts: dict[str, Any] = {"codec": lambda place: codecs.write(place, opened.codec.codec(torch.device("cpu")))}
-    names = []
-    for tier, part in zip(stack.tiers, opened.priors, strict=True):
-        names.append(f"level_{tier.level}")
-        own = Path(part.where).parent
-        ours = part.links is None and Path(part.where).name == "config.json"
-        parts[names[-1]] = own if ours and dtype is None else _Converted(part, dtype)
-    config = StackConfig(codec="codec", priors=tuple(names), coarsest=stack.tiers[0].level)
-    stacks.write(folder, config, parameters=stack.parameters, card=stack.card, parts=parts)
-
-
-class _Converted:
-    """Writes a prior of another format or type as a checkpoint folder of ours."""
-
-    def __init__(self, part: Opened, dtype: torch.dtype | None) -> None:
-        self.part, self.dtype = part, dtype
-
-    def __call__(self, folder: Path) -> None:
-        names = self.part.source.names()
-        kinds = {self.part.source.read(name, 0, 0).dtype for name in names if self.part.source.shape(name)}
-        small = {kind for kind in kinds if kind.is_floating_point} <= {torch.bfloat16, torch.float16}
-        network = self.part.network(torch.device("cpu"), self.dtype or (torch.bfloat16 if small else torch.float32))
-        Model(network, self.part.tokenizer, card=self.part.card, recipe=self.part.recipe).save(folder)
-
-
-def checked_codes(codes: Mapping[Any, Any], tiers: Sequence[Tier]) -> dict[int, Tensor]:
-    """Return codes by level, int64 (pieces, time) each.
-
-    Args:
-        codes: by level, or by its name ``level_0``; arrays or tensors, (pieces, time) or (time,). A piece that is over
-            before the longest may end with -1: all are cut to the shortest.
-        tiers: of the stack.
-
-    Raises:
-        ZooError: no such level, other shapes, codes that the codec does not have.
-    """
-    sizes = {tier.level: tier.config.codes for tier in tiers}
-    found = {}
-    for key, value in codes.items():
-        name = str(key).removeprefix("level_")
-        if not name.isdigit() or int(name) not in sizes:
-            raise ZooError(
-                f"codes: '{key}' is no level with a prior; there are {', '.join(f'level_{x}' for x in sizes)}"
-            )
-        rows = torch.as_tensor(value)
-        rows = rows[None] if rows.ndim == 1 else rows
-        if rows.ndim != 2 or rows.is_floating_point() or rows.is_complex() or not rows.numel():
-            raise ZooError(f"codes: {key} must be whole numbers (pieces, time), got {rows.dtype} {tuple(rows.shape)}")
-        rows = rows.to(torch.int64)
-        rows = rows[:, : int((rows >= 0).long().cumprod(1).sum(1).min())]
-        if rows.shape[1]:
-            if int(rows.max()) >= sizes[int(name)]:
-                raise ZooError(f"codes: {key} holds {int(rows.max())}, and codes lie in [0, {sizes[int(name)]})")
-            found[int(name)] = rows
-    if not found:
-        raise ZooError("codes: there are none")
-    return found
 
 
 def _tier(part: Opened, level: int, hop: int, device: torch.device, dtype: torch.dtype) -> Tier:

@@ -1,0 +1,46 @@
+"""Codes as people give them, checked against the levels that a stack has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from zoo.errors import ZooError
+from zoo.stack.plan import Tier
+
+
+def checked_codes(codes: Mapping[Any, Any], tiers: Sequence[Tier]) -> dict[int, Tensor]:
+    """Return codes by level, int64 (pieces, time) each.
+
+    Args:
+        codes: by level, or by its name ``level_0``; arrays or tensors, (pieces, time) or (time,). A piece that is over
+            before the longest may end with -1: all are cut to the shortest.
+        tiers: of the stack.
+
+    Raises:
+        ZooError: no such level, other shapes, codes that the codec does not have.
+    """
+    sizes = {tier.level: tier.config.codes for tier in tiers}
+    found = {}
+    for key, value in codes.items():
+        name = str(key).removeprefix("level_")
+        if not name.isdigit() or int(name) not in sizes:
+            raise ZooError(
+                f"codes: '{key}' is no level with a prior; there are {', '.join(f'level_{x}' for x in sizes)}"
+            )
+        rows = torch.as_tensor(value)
+        rows = rows[None] if rows.ndim == 1 else rows
+        if rows.ndim != 2 or rows.is_floating_point() or rows.is_complex() or not rows.numel():
+            raise ZooError(f"codes: {key} must be whole numbers (pieces, time), got {rows.dtype} {tuple(rows.shape)}")
+        rows = rows.to(torch.int64)
+        rows = rows[:, : int((rows >= 0).long().cumprod(1).sum(1).min())]
+        if rows.shape[1]:
+            if int(rows.max()) >= sizes[int(name)]:
+                raise ZooError(f"codes: {key} holds {int(rows.max())}, and codes lie in [0, {sizes[int(name)]})")
+            found[int(name)] = rows
+    if not found:
+        raise ZooError("codes: there are none")
+    return found
