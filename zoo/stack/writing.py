@@ -1,4 +1,4 @@
-"""A stack as one folder with all of its parts: those of our own format copied, others converted."""
+"""A stack as one folder with all of its parts, whatever their formats were."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import torch
 
 from zoo.model import Model
 from zoo.music.stack import StackConfig
+from zoo.tokenizers.none import NoTokenizer
 from zoo.weights import codecs
 from zoo.weights import stack as stacks
 from zoo.weights.opened import Opened
@@ -33,22 +34,20 @@ def write_stack(
         coarsest: level of its first prior.
         parameters: of all parts.
         card: where the stack comes from.
-        dtype: of the priors' weights; None copies those of our own format and keeps what the others are stored in. The
-            codec's stay in float32, in which vectors are compared.
+        dtype: of the priors' weights; None keeps what they are stored in. The codec's stay in float32, in which vectors
+            are compared. Priors leave tokenizers of theirs behind, for the codec is all of them.
     """
     parts: dict[str, Any] = {"codec": lambda place: codecs.write(place, opened.codec.codec(torch.device("cpu")))}
     names = []
     for place, part in enumerate(opened.priors):
         names.append(f"level_{coarsest - place}")
-        own = Path(part.where).parent
-        ours = part.links is None and Path(part.where).name == "config.json"
-        parts[names[-1]] = own if ours and dtype is None else _Converted(part, dtype)
+        parts[names[-1]] = _Prior(part, dtype)
     config = StackConfig(codec="codec", priors=tuple(names), coarsest=coarsest)
     stacks.write(folder, config, parameters=parameters, card=card, parts=parts)
 
 
-class _Converted:
-    """Writes a prior of another format or type as a checkpoint folder of ours."""
+class _Prior:
+    """Writes a prior as a checkpoint folder of ours, one at a time in memory."""
 
     def __init__(self, part: Opened, dtype: torch.dtype | None) -> None:
         self.part, self.dtype = part, dtype
@@ -58,4 +57,5 @@ class _Converted:
         kinds = {self.part.source.read(name, 0, 0).dtype for name in names if self.part.source.shape(name)}
         small = {kind for kind in kinds if kind.is_floating_point} <= {torch.bfloat16, torch.float16}
         network = self.part.network(torch.device("cpu"), self.dtype or (torch.bfloat16 if small else torch.float32))
-        Model(network, self.part.tokenizer, card=self.part.card, recipe=self.part.recipe).save(folder)
+        tokenizer = NoTokenizer(self.part.config.vocabulary, modality="music")
+        Model(network, tokenizer, card=self.part.card, recipe=self.part.recipe).save(folder)

@@ -1,0 +1,54 @@
+"""What music is measured by, on sounds whose measures are known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks import music
+from zoo.errors import ZooError
+
+RATE = 22_050
+
+
+def tone(*frequencies: float, seconds: float = 2.0, amplitude: float = 0.5) -> music.Clip:
+    time = np.arange(round(seconds * RATE)) / RATE
+    waves = [np.sin(2 * np.pi * frequency * time) for frequency in frequencies]
+    return (amplitude * sum(waves) / len(waves)).astype(np.float32)
+
+
+def test_pitch_loudness_and_centre_of_a_tone() -> None:
+    clip = tone(440.0)
+    heard = music.pitch_classes(clip, RATE)
+    assert heard.sum() == pytest.approx(1, abs=1e-5)
+    assert int(heard.argmax()) == 9
+    assert heard[9] > 0.6
+    assert music.loudness(clip, RATE) == pytest.approx(20 * np.log10(0.5 / 2**0.5), abs=0.05)
+    assert music.centroid(clip, RATE) == pytest.approx(440, rel=0.2)
+    assert music.centroid(tone(3000.0), RATE) == pytest.approx(3000, rel=0.1)
+
+
+def test_a_key_is_stronger_than_all_pitches_at_once() -> None:
+    scale = [261.63 * 2 ** (step / 12) for step in (0, 4, 7, 12)]
+    every = [261.63 * 2 ** (step / 12) for step in range(12)]
+    assert music.key_strength(tone(*scale), RATE) > 0.7
+    assert music.key_strength(tone(*every), RATE) < 0.5
+
+
+def test_onsets_are_counted() -> None:
+    notes = [np.pad(tone(220.0 * (1 + number % 3), seconds=0.3), (0, RATE // 5)) for number in range(8)]
+    clip = np.concatenate(notes)
+    assert music.onset_rate(clip, RATE) == pytest.approx(len(notes) / (len(clip) / RATE), rel=0.3)
+
+
+def test_timbre_does_not_hear_how_loud_it_is() -> None:
+    clip = tone(220.0, 440.0, 660.0)
+    np.testing.assert_allclose(music.timbre(clip, RATE), music.timbre(clip * 0.25, RATE), atol=0.05)
+    assert np.abs(music.timbre(clip, RATE) - music.timbre(tone(2200.0, 4400.0), RATE)).max() > 5
+
+
+def test_sounds_are_asked_for(tmp_path: Path) -> None:
+    with pytest.raises(ZooError, match="--sounds is missing"):
+        music.measure(music.FULL, 1)
