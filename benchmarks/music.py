@@ -60,18 +60,22 @@ def measure(sizes: Sizes, runs: int) -> list[Row]:
         raise ZooError(f"{sizes.stack} is no stack")
     records = read_sounds(str(sizes.sounds))
     real = {part: _clips(records, numbers, stack.rate, sizes.seconds) for part, numbers in _parts(records).items()}
+    levels = sorted(stack.tokenizers)
+    # Learned from real clips alone, as they are and as the codec keeps them: what a codec adds is no instrument's.
+    heard = [*real["train"], *(clip for level in levels for clip in _kept(stack, level, real["train"]))]
     judge = make_pipeline(StandardScaler(), LogisticRegression(C=0.05, max_iter=5000))
-    judge.fit([timbre(clip, stack.rate) for _, clip in real["train"]], [genre for genre, _ in real["train"]])
+    judge.fit([timbre(clip, stack.rate) for _, clip in heard], [genre for genre, _ in heard])
     known = {"held-out clips": real["held out"]}
-    for level, tokenizer in sorted(stack.tokenizers.items()):
-        again = [
-            (genre, tokenizer.decode(tokenizer.encode(zoo.Audio(clip[:, None], stack.rate))).samples[:, 0])
-            for genre, clip in real["held out"]
-        ]
-        known[f"codec, level {level}"] = again
+    known |= {f"codec, level {level}": _kept(stack, level, real["held out"]) for level in levels}
     known["zoo"] = _drawn(stack, records, sizes, runs)
     rows = [line for who, clips in known.items() for line in _lines(who, clips, judge, stack.rate)]
     return [*rows, *_sung(stack, sizes, runs)]
+
+
+def _kept(stack: Stack, level: int, clips: Sequence[tuple[str, Clip]]) -> list[tuple[str, Clip]]:
+    """Return what a level of the codec makes of clips."""
+    tokenizer = stack.tokenizers[level]
+    return [(genre, tokenizer.decode(tokenizer.encode(zoo.Audio(clip, stack.rate))).samples) for genre, clip in clips]
 
 
 def _lines(who: str, clips: Sequence[tuple[str, Clip]], judge: Any, rate: int) -> list[Row]:
@@ -94,7 +98,7 @@ def _drawn(stack: Stack, records: SoundRecords, sizes: Sizes, runs: int) -> list
             parallel_segments=SEGMENTS,
             total_seconds=24.0,
         )
-        made += [(genre, piece.samples[:, 0]) for piece in (pieces if isinstance(pieces, list) else [pieces])]
+        made += [(genre, piece.samples) for piece in (pieces if isinstance(pieces, list) else [pieces])]
     return made
 
 
@@ -110,7 +114,7 @@ def _sung(stack: Stack, sizes: Sizes, runs: int) -> list[Row]:
             total_seconds=12.0,
         )
         for piece in pieces if isinstance(pieces, list) else [pieces]:
-            heard = pitch_classes(piece.samples[:, 0], stack.rate)
+            heard = pitch_classes(piece.samples, stack.rate)
             place = SYLLABLES.index(syllable)
             shares["asked for"].append(float(heard[place]))
             shares["not asked for"].append(float((1 - heard[place]) / 11))
@@ -141,8 +145,8 @@ def timbre(clip: Clip, rate: int) -> NDArray[Any]:
 
 
 def pitch_classes(clip: Clip, rate: int) -> NDArray[Any]:
-    """Return the share of each of the twelve pitch classes, from C up."""
-    chroma = librosa.feature.chroma_cqt(y=clip, sr=rate)
+    """Return the share of each of the twelve pitch classes, from C up, of music tuned to 440 Hz."""
+    chroma = librosa.feature.chroma_cqt(y=clip, sr=rate, tuning=0.0)
     weight = librosa.feature.rms(y=clip)[0][: chroma.shape[1]]
     heard = (chroma[:, : len(weight)] ** 2 * weight).sum(axis=1)
     shares: NDArray[Any] = heard / (heard.sum() + 1e-9)
