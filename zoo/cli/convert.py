@@ -131,9 +131,9 @@ def _stack(opened: OpenedStack, out: Path, to: Format, dtype: Type, call: Call) 
 
     if to != "zoo":
         raise ZooError(f"to: a stack has no layout of {to}'s; leave it out, or convert its parts")
-    sizes = [4 if dtype == "float32" or stored_dtype(part.source) == "float32" else 2 for part in opened.priors]
-    for part, size in zip(opened.priors, sizes, strict=True):
-        _check_room(part.source, out, 2 if dtype == "bfloat16" else size)
+    for part in opened.priors:
+        kind = stored_dtype(part.source) if dtype == "auto" else dtype
+        _check_room(part.source, out, 4 if kind == "float32" else 2)
     stack = Stack.of(opened, device=torch.device("cpu"), dtype=torch.float32)
     stack.card = {"parameters": stack.parameters, **stack.card, "converted": call.command}
     replace_folder(out, lambda folder: stack.write(folder, None if dtype == "auto" else DTYPES[dtype]))

@@ -46,12 +46,13 @@ def read(path: Path) -> OpenedStack:
     codec = jukebox_codec.read_huggingface(path) if whole else jukebox_codec.read(path / jukebox_codec.FILE)
     priors = jukebox_huggingface.read(path) if whole else _priors(path)
     coarsest = len(priors) - 1 if whole else _levels(path)[0]
+    tables = _tables(path)
     levels = range(coarsest, coarsest - len(priors), -1)
     return OpenedStack(
         where=str(path),
         config=StackConfig(codec="codec", priors=tuple(f"level_{level}" for level in levels), coarsest=coarsest),
         codec=codec,
-        priors=named(priors, path) if any(_tables(path)) else priors,
+        priors=tuple(_named(prior, tables, path) for prior in priors) if tables else priors,
         card={"name": path.resolve().name, "modality": "music", "source": codec.card["source"]},
     )
 
