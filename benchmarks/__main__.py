@@ -17,7 +17,9 @@ from rich.table import Table
 from benchmarks.measure import Row, machine
 from zoo.errors import ZooError, suggest
 
-NAMES = ("limits", "training", "sampling", "imagegpt", "jukebox", "jukebox_gpu", "tokenizing", "codec", "music")
+NAMES = (
+    "limits", "training", "sampling", "imagegpt", "jukebox", "jukebox_gpu", "tokenizing", "codec", "music", "baselines",
+)  # fmt: skip
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,6 +33,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--vocabulary", type=Path, metavar="DIR", help="tokenizing: GPT-2's encoder.json and vocab.bpe")
     parser.add_argument("--sounds", type=Path, metavar="DIR", help="music: clips with a metadata.csv")
     parser.add_argument("--stack", metavar="CHECKPOINT", help="music: what plays (default: music)")
+    parser.add_argument("--samples", metavar="PATH", help="baselines: labelled samples, as zoo finetune takes them")
+    parser.add_argument(
+        "--kind", choices=("text", "image", "music"), help="baselines: what samples are (default: text)"
+    )
+    parser.add_argument("--label", metavar="COLUMN", help="baselines: the column of a table that holds the label")
     parser.add_argument("--small", action="store_true", help="jukebox_gpu: sizes that a CPU does in a minute")
     parser.add_argument("--tiny", action="store_true", help="sizes that take seconds and say nothing: to try it out")
     given = parser.parse_args(arguments)
@@ -64,10 +71,8 @@ def _run(given: argparse.Namespace) -> None:
             raise ZooError(f"--small: '{given.name}' has no such sizes")
         sizes = module.SMALL
     names = {field.name for field in fields(sizes)}
-    options = {
-        "text": given.text, "vocabulary": given.vocabulary, "sounds": given.sounds, "stack": given.stack,
-    }  # fmt: skip
-    chosen = {name: value for name, value in options.items() if value is not None}
+    options = ("text", "vocabulary", "sounds", "stack", "samples", "kind", "label")
+    chosen = {name: vars(given)[name] for name in options if vars(given)[name] is not None}
     for name in chosen.keys() - names:
         raise ZooError(f"--{name}: '{given.name}' has no use for it")
     sizes = replace(sizes, **chosen)

@@ -21,7 +21,7 @@ from zoo.errors import ZooError
 from zoo.evaluate.language_model import evaluate
 from zoo.network import Conditioning
 from zoo.train.loop import Trainer
-from zoo.train.objective import MaskedLanguageModel
+from zoo.train.objective import MaskedLanguageModel, MusicAndLyrics
 from zoo.train.optimizer import AdamW
 from zoo.train.schedule import Constant
 from zoo.train.settings import TrainSettings
@@ -172,3 +172,30 @@ def test_the_log_tells_both_losses(tmp_path: Path) -> None:
 def test_what_is_not_compiled_says_so() -> None:
     with pytest.raises(ZooError, match=r"train\.compile does not reach"):
         settings(compile=True)
+
+
+def test_noise_replaces_some_of_the_ids_that_are_read_while_training() -> None:
+    seen: list[torch.Tensor] = []
+
+    class Network(nn.Module):
+        def hidden_with_lyrics(self, ids: torch.Tensor, conditioning: object) -> tuple[torch.Tensor, None]:
+            seen.append(ids)
+            return torch.zeros(*ids.shape, 4), None
+
+        def head(self, hidden: torch.Tensor) -> torch.Tensor:
+            return torch.zeros(*hidden.shape[:2], 500)
+
+    torch.manual_seed(0)
+    ids = torch.randint(0, 500, (8, 257))
+    batch = Batch(ids=ids, targets=ids, indices=torch.arange(8))
+    network = Network()
+    objective = MusicAndLyrics(noise=0.25)
+    for learns in (True, False):
+        objective.losses(network.train(learns), batch)
+    disturbed, plain = seen
+    assert torch.equal(plain, ids)
+    assert torch.equal(disturbed[:, 0], ids[:, 0])
+    assert (disturbed != ids).float().mean().item() == pytest.approx(0.25, abs=0.03)
+    assert set(disturbed.flatten().tolist()) <= set(ids.flatten().tolist())
+    with pytest.raises(ZooError, match="noise"):
+        MusicAndLyrics(noise=1.0)

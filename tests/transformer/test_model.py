@@ -40,6 +40,7 @@ VARIANTS = {
         BASE, norm=RMSNorm(), feedforward=GatedMlp(), positions=Rotary(), key_value_heads=2, bias=False
     ),
     "rotary_banded": dataclasses.replace(BASE, positions=Rotary(), patterns=(Banded(window=3),)),
+    "recent": dataclasses.replace(BASE, recent=4),
     "unordered": dataclasses.replace(BASE, positions=NoPositions()),
     "untied": dataclasses.replace(BASE, tied=False, output_vocabulary=36, vocabulary=37),
     "tied_smaller_output": dataclasses.replace(BASE, output_vocabulary=36),

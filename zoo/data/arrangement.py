@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, get_args
@@ -30,6 +30,7 @@ LOWEST, HIGHEST = 52, 88
 BASS = 36
 """Lowest pitch of an accompaniment: C2 (65 Hz)."""
 Accompaniment = Literal["none", "bass", "broken", "chords"]
+ACCOMPANIMENTS: tuple[Accompaniment, ...] = get_args(Accompaniment)
 Dynamics = Literal["even", "growing", "fading", "arched"]
 
 
@@ -244,10 +245,15 @@ def _pattern(
     return [(at, 1, (root, fifth, third + 12, fifth)[at % 4]) for at in range(meter)]
 
 
-def vary(melody: Melody, timbre: Timbre, random: np.random.Generator) -> Piece:
+def vary(
+    melody: Melody,
+    timbre: Timbre,
+    random: np.random.Generator,
+    accompaniments: Sequence[Accompaniment] = ACCOMPANIMENTS,
+) -> Piece:
     """Return one way to play ``melody``, drawn from ``random``: key, octave, tempo, dynamics and all else."""
     low, high = melody.range
-    accompaniments, dynamics = get_args(Accompaniment), get_args(Dynamics)
+    dynamics = get_args(Dynamics)
     bars = [
         number
         for number, tone in enumerate(melody.tones)

@@ -10,14 +10,14 @@ import dataclasses
 import functools
 import hashlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from importlib import resources
 
 import yaml
 
-from zoo.data.arrangement import Melody, Piece, vary
+from zoo.data.arrangement import ACCOMPANIMENTS, Accompaniment, Melody, Piece, vary
 from zoo.data.read_sound import SoundRecords
 from zoo.data.records import Sound
 from zoo.data.seeded import generator
@@ -46,14 +46,14 @@ def melodies() -> tuple[Melody, ...]:
     )
 
 
-def pieces(count: int, seed: int) -> list[Piece]:
-    """Return ``count`` pieces, each varied in its own way: a function of number and seed.
+def pieces(count: int, seed: int, accompaniments: Sequence[Accompaniment] = ACCOMPANIMENTS) -> list[Piece]:
+    """Return ``count`` pieces, each varied in its own way: a function of number, seed and ``accompaniments``.
 
     Melodies and instruments take turns, so that of 112 pieces each melody is played once on each instrument.
     """
     written = melodies()
     return [
-        vary(written[number % len(written)], TIMBRES[number % len(TIMBRES)], generator(seed, number))
+        vary(written[number % len(written)], TIMBRES[number % len(TIMBRES)], generator(seed, number), accompaniments)
         for number in range(count)
     ]
 
@@ -113,9 +113,14 @@ class Melodies:
         return SoundCorpus(records, [entry], self.sounds())
 
 
-def play_melodies(*, count: int, rate: int, seconds: float, seed: int) -> SoundRecords:
-    """Return pieces as sounds; each is played when it is read. See ``Melodies``."""
-    chosen = pieces(count, seed)
+def play_melodies(
+    *, count: int, rate: int, seconds: float, seed: int, accompaniments: Sequence[Accompaniment] = ACCOMPANIMENTS
+) -> SoundRecords:
+    """Return pieces as sounds; each is played when it is read. See ``Melodies``; ``accompaniments`` are drawn from."""
+    chosen = pieces(count, seed, accompaniments)
+    told = f"{VERSION} {count} {rate} {seconds} {seed}"
+    if tuple(accompaniments) != ACCOMPANIMENTS:
+        told += f" {' '.join(accompaniments)}"
 
     @functools.lru_cache(maxsize=KEPT)
     def samples(number: int) -> Samples:
@@ -146,7 +151,7 @@ def play_melodies(*, count: int, rate: int, seconds: float, seed: int) -> SoundR
         load=load,
         open=lambda number: nullcontext(Played(functools.partial(samples, number), rate=rate, frames=frames)),
         fields=fields,
-        sha256=hashlib.sha256(_file() + f"{VERSION} {count} {rate} {seconds} {seed}".encode()).hexdigest(),
+        sha256=hashlib.sha256(_file() + told.encode()).hexdigest(),
     )
 
 

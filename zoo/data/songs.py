@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from zoo.data.arrangement import ACCOMPANIMENTS, Accompaniment
 from zoo.data.base import Corpus
 from zoo.data.melodies import LICENSE, melodies, play_melodies
 from zoo.data.read_sound import Readable, SoundRecords, read_sounds
@@ -45,6 +46,7 @@ class Songs:
         more: further ones; all of them are learned from.
         melodies: so many pieces of ``zoo.data.melodies`` beside them; they have solfège as lyrics, the instrument as
             artist and the family as genre. Without ``path`` at least one of each melody.
+        accompaniments: that melodies may have; ``none`` for single voices.
         rate, seconds, seed: of the melodies.
         codec: of which the tokenizer is a level; for the ids of the level above.
         level: of the tokenizer.
@@ -60,6 +62,7 @@ class Songs:
     path: str | None = None
     more: tuple[str, ...] = ()
     melodies: int = 0
+    accompaniments: tuple[Accompaniment, ...] = ACCOMPANIMENTS
     rate: int = 22_050
     seconds: float = 12.0
     seed: int = 0
@@ -82,6 +85,8 @@ class Songs:
         least = len(melodies())
         if 0 < self.melodies < least or self.melodies < 0:
             raise ZooError(f"melodies must be 0, or at least {least}, one piece of each; got {self.melodies}")
+        if not self.accompaniments:
+            raise ZooError(f"accompaniments must name at least one of {', '.join(ACCOMPANIMENTS)}")
         if self.path is None and (self.more or not self.melodies):
             raise ZooError("path is missing: name a folder of sounds, or say melodies=256 for music that needs no file")
 
@@ -100,7 +105,11 @@ class Songs:
         found = [read_sounds(place) for place in places]
         licenses = ["not stated"] * len(found)
         if self.melodies:
-            found.append(play_melodies(count=self.melodies, rate=self.rate, seconds=self.seconds, seed=self.seed))
+            played = play_melodies(
+                count=self.melodies, rate=self.rate, seconds=self.seconds, seed=self.seed,
+                accompaniments=self.accompaniments,
+            )  # fmt: skip
+            found.append(played)
             licenses.append(LICENSE)
         return SongCorpus(_Heard(found, licenses), self)
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.data.base import IGNORED, Batch
+from zoo.errors import ZooError
 from zoo.evaluate.language_model import Autocast, ShouldStop, evaluate
 from zoo.train.log import Log
 
@@ -107,7 +108,17 @@ class MusicAndLyrics(OfIds):
 
     Each counts for the ids that it has in a window, and the lyrics for ``weight`` of their config besides. Without
     lyrics it is ``CrossEntropy``.
+
+    Attributes:
+        noise: share of the ids that are read which training replaces by others of the same batch, so that a prior
+            learns to go on from ids that it would not have drawn better. Ours; 0 for none.
     """
+
+    noise: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.noise < 1:
+            raise ZooError(f"objective: noise must lie in [0, 1), got {self.noise}")
 
     def counts(self, batch: Batch) -> tuple[int, ...]:
         """Return how many ids of music, and of lyrics, a batch predicts."""
@@ -122,13 +133,21 @@ class MusicAndLyrics(OfIds):
             network: a ``zoo.music.prior.Prior``.
             batch: on its device.
         """
-        hidden, lyrics = network.hidden_with_lyrics(batch.ids, batch.conditioning)
+        ids = self._disturbed(batch.ids) if self.noise and network.training else batch.ids
+        hidden, lyrics = network.hidden_with_lyrics(ids, batch.conditioning)
         music = summed(network.head(hidden).flatten(0, -2), batch.targets.flatten())
         if lyrics is None:
             return (music,)
         assert batch.conditioning is not None
         assert batch.conditioning.source is not None
         return music, summed(lyrics.flatten(0, -2), batch.conditioning.source.flatten())
+
+    def _disturbed(self, ids: Tensor) -> Tensor:
+        """Return ids (batch, time) of which some, never the one that begins a window, are those of other places."""
+        music = ids[:, 1:]
+        others = music.flatten()[torch.randperm(music.numel(), device=ids.device)].view_as(music)
+        hit = torch.rand(music.shape, device=ids.device) < self.noise
+        return torch.cat((ids[:, :1], torch.where(hit, others, music)), dim=1)
 
     def weights(self, network: Any) -> tuple[float, ...]:
         """Return what the mean of music and that of lyrics count for."""

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from zoo.errors import ZooError, suggest
+from zoo.train import precision
+from zoo.train.muon import Float32Muon
 
 
 def _check(betas: tuple[float, float], weight_decay: float, eps: float) -> None:
@@ -56,7 +58,7 @@ class AdamW:
 class Muon:
     """Orthogonalised momentum for hidden matrices (Jordan et al. 2024), AdamW for everything else.
 
-    Updates of matrices are scaled to AdamW's usual size (Liu et al. 2025, section 2.2), so that one
+    Torch's, or where bfloat16 is slow ``zoo.train.muon``. Updates of matrices are scaled to AdamW's usual size (Liu et al. 2025, section 2.2), so that one
     learning rate serves both.
 
     Attributes:
@@ -88,7 +90,8 @@ class Muon:
         others = {name: parameter for name, parameter in named.items() if name not in hidden}
         if not matrices:
             raise ZooError("optimizer muon: this network has no hidden matrices; use train.optimizer=adamw")
-        muon = torch.optim.Muon(
+        slow = next(iter(matrices.values())).is_cpu and not precision.cpu_multiplies_bfloat16()
+        muon = (Float32Muon if slow else torch.optim.Muon)(
             matrices.values(),
             lr=0.0,
             weight_decay=self.weight_decay,

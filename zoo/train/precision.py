@@ -36,7 +36,7 @@ def choose(dtype: str, network: nn.Module) -> Name:
     device = next(network.parameters()).device
     if device.type == "cuda":
         return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
-    gains = device.type == "cpu" and _cpu_multiplies_bfloat16() and width(network) >= GAIN_WIDTH
+    gains = device.type == "cpu" and cpu_multiplies_bfloat16() and width(network) >= GAIN_WIDTH
     return "bfloat16" if gains else "float32"
 
 
@@ -45,7 +45,8 @@ def width(network: nn.Module) -> int:
     return max((min(parameter.shape) for parameter in network.parameters() if parameter.ndim == 2), default=0)
 
 
-def _cpu_multiplies_bfloat16() -> bool:
+def cpu_multiplies_bfloat16() -> bool:
+    """Return whether the processor has instructions for products of bfloat16."""
     capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # PyTorch before 2.12 cannot say
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 

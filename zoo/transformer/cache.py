@@ -83,23 +83,28 @@ class TransformerCache:
         layers: a cache per layer.
         lengths: ids that each row has seen, int64 (batch,), on the CPU.
         capacity: ids that a row can see.
+        recent: token vectors before the next one, (batch, count - 1, width); None where they are not mixed.
         plan: how steps with this cache are taken, once there was one.
     """
 
     layers: list[LayerCache | MemoryCache]
     lengths: Tensor
     capacity: int
+    recent: Tensor | None = None
     plan: Plan | CompiledPlan | Recording | None = None
 
     def select(self, rows: Tensor) -> TransformerCache:
         """Return a cache with copies of ``rows`` (int64, repeats allowed), in that order."""
         layers = [_map(layer, lambda x: x.index_select(0, rows.to(x.device))) for layer in self.layers]
-        return TransformerCache(layers=layers, lengths=self.lengths[rows.cpu()], capacity=self.capacity)
+        recent = None if self.recent is None else self.recent.index_select(0, rows.to(self.recent.device))
+        return TransformerCache(layers=layers, lengths=self.lengths[rows.cpu()], capacity=self.capacity, recent=recent)
 
     def assign(self, rows: Tensor, other: Cache) -> None:
         """Overwrite ``rows`` with the rows of ``other`` (a cache of the same network and capacity), in order."""
         assert isinstance(other, TransformerCache)
         self.lengths[rows.cpu()] = other.lengths
+        if self.recent is not None and other.recent is not None:
+            self.recent[rows.to(self.recent.device)] = other.recent
         for mine, theirs in zip(self.layers, other.layers, strict=True):
             for name in ("keys", "values", "mask"):
                 target, source = getattr(mine, name, None), getattr(theirs, name, None)

@@ -34,6 +34,7 @@ class TransformerConfig:
         block: ``PreNorm`` (GPT-2) or ``PostNorm`` (GPT-1, BERT).
         final_norm: normalise after the last block (GPT-2 onwards).
         embedding_norm: normalise the embedding (BERT).
+        recent: token vectors, each position's own included, that are mixed before the first layer (``Recent``); 0 for none.
         positions: ``Learned``, ``Rotary`` or ``NoPositions``.
         patterns: one attention pattern a layer, cycled over the depth.
         tied: the output matrix is the token embedding's.
@@ -67,6 +68,7 @@ class TransformerConfig:
     block: BlockKind = PreNorm()
     final_norm: bool = True
     embedding_norm: bool = False
+    recent: int = 0
     positions: Positions = Learned()
     patterns: tuple[AnyPattern, ...] = (Dense(),)
     tied: bool = True
@@ -99,6 +101,8 @@ class TransformerConfig:
         for name, value in (("dropout", self.dropout), ("attention_dropout", self.weight_dropout)):
             if not 0 <= value < 1:
                 raise ZooError(f"{name} must lie in [0, 1), got {value}")
+        if not (self.recent == 0 or 2 <= self.recent <= 256):
+            raise ZooError(f"recent must be 0 for none or 2 to 256 token vectors, got {self.recent}")
         if self.segments < 0:
             raise ZooError(f"segments must not be negative, got {self.segments}")
         if len(set(self.classes)) != len(self.classes):

@@ -12,8 +12,10 @@ from torch import Tensor, nn
 from zoo.errors import ZooError
 from zoo.network import Conditioning
 from zoo.transformer.initial import Role
+from zoo.transformer.recent import Recent
 
 if TYPE_CHECKING:
+    from zoo.transformer.cache import TransformerCache
     from zoo.transformer.config import TransformerConfig
 
 
@@ -29,20 +31,35 @@ class Embedding(nn.Module):
         self.positions = config.positions.table(config.context, config.width)
         self.segments = nn.Embedding(config.segments, config.width) if config.segments else None
         self.classes = nn.Embedding(len(config.classes), config.width) if config.classes else None
+        self.recent = Recent(config.recent, config.width) if config.recent else None
         self.norm = config.norm.build(config.width) if config.embedding_norm else nn.Identity()
         self.dropout = nn.Dropout(config.dropout)
 
-    def forward(self, ids: Tensor, positions: Tensor, conditioning: Conditioning | None) -> Tensor:
+    def forward(
+        self,
+        ids: Tensor,
+        positions: Tensor,
+        conditioning: Conditioning | None,
+        lengths: Tensor | None = None,
+        cache: TransformerCache | None = None,
+    ) -> Tensor:
         """Return (batch, time, width).
 
         Args:
             ids: (batch, time) int64.
             positions: (time,) or (batch, time) int64, where the ids stand.
             conditioning: see ``zoo.network.Conditioning``.
+            lengths: (batch,) int64, real ids of each row; None if all are.
+            cache: remembers the last token vectors for what follows, where they are mixed.
         """
         x = self.tokens(ids)
         if conditioning is not None:
             x = self._replaced(x, positions, conditioning)
+        if self.recent is not None:
+            before = None if cache is None else cache.recent
+            if cache is not None and before is not None:
+                cache.recent = self.recent.kept(x, before, lengths)
+            x = self.recent(x, before)
         if self.positions is not None:
             x = x + self.positions(positions)
         if self.segments is not None:
@@ -69,6 +86,12 @@ class Embedding(nn.Module):
             x = x * rearrange(told.visible, "b t -> b t 1").to(x.dtype)
         return x
 
+    def new_recent(self, batch: int) -> Tensor | None:
+        """Return what a cache of so many rows remembers of token vectors before it has seen any; None for nothing."""
+        if self.recent is None:
+            return None
+        return self.tokens.weight.new_zeros(batch, self.recent.count - 1, self.recent.width)
+
     def matrices(self) -> Iterator[tuple[Role, Tensor]]:
         """Yield every table with what it is for."""
         yield Role.TOKENS, self.tokens.weight
@@ -78,3 +101,5 @@ class Embedding(nn.Module):
             yield Role.TOKENS, self.segments.weight
         if self.classes is not None:
             yield Role.TOKENS, self.classes.weight
+        if self.recent is not None:
+            yield Role.FEEDFORWARD_OUTPUT, self.recent.mix.weight

@@ -231,7 +231,7 @@ class Transformer(nn.Module):
         route = choose(ids, lengths, cache, self.context)
         angles = None if self.rotation is None else self.rotation.angles(route.positions)
         call = Call(route=route, angles=angles, conditioning=conditioning)
-        x = self.embedding(ids, route.positions, conditioning)
+        x = self.embedding(ids, route.positions, conditioning, lengths, cache)
         if cache is not None and isinstance(route, Step) and plannable(x) and not self.training:
             x = self._plan(cache, x[:, 0]).step(x[:, 0], call)[:, None]
         else:
@@ -263,7 +263,8 @@ class Transformer(nn.Module):
         if not 1 <= capacity <= self.context:
             raise ZooError(f"a cache's capacity must lie in [1, {self.context}] (the context), got {capacity}")
         layers = [block.attention.new_cache(batch, capacity) for block in self.layers()]
-        return TransformerCache(layers=layers, lengths=torch.zeros(batch, dtype=torch.long), capacity=capacity)
+        lengths, recent = torch.zeros(batch, dtype=torch.long), self.embedding.new_recent(batch)
+        return TransformerCache(layers=layers, lengths=lengths, capacity=capacity, recent=recent)
 
     def draw_weights(self) -> None:
         """Draw every matrix anew by the config's initialiser; biases 0, gains 1."""
