@@ -7,8 +7,9 @@ win.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Literal, cast
 
 import librosa
@@ -120,7 +121,7 @@ def cepstra(sound: Sound) -> NDArray[np.float32]:
     change = np.diff(bands, axis=1, prepend=bands[:, :1])
     both = np.concatenate((bands, change))
     places = np.linspace(0, both.shape[1], 11).astype(int)
-    parts = [both[:, begin : max(end, begin + 1)] for begin, end in zip(places, places[1:], strict=False)]
+    parts = [both[:, begin : max(end, begin + 1)] for begin, end in pairwise(places)]
     return np.concatenate([part.mean(axis=1) for part in parts]).astype(np.float32)
 
 

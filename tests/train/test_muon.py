@@ -29,7 +29,7 @@ def test_singular_vectors_stay_and_singular_values_come_near_one() -> None:
     matrix = torch.randn(16, 40)
     settings = torch.optim.Muon([torch.nn.Parameter(matrix)]).defaults
     made = orthogonal(matrix, settings["ns_coefficients"], 5, 1e-7)
-    left, values, right = torch.linalg.svd(matrix, full_matrices=False)
+    left, _, right = torch.linalg.svd(matrix, full_matrices=False)
     core = left.T @ made @ right.T
     assert 0.5 < core.diag().min() <= core.diag().max() < 1.3
     assert (core - torch.diag(core.diag())).abs().max() < 1e-4

@@ -268,5 +268,5 @@ def vary(
         legato=float(random.choice([0.5, 0.8, 0.95, 1.0])),
         dynamics=dynamics[random.integers(len(dynamics))],
         ornamented=bool(random.random() < 0.25),
-        accompaniment=accompaniments[random.integers(len(accompaniments))],
+        accompaniment=accompaniments[int(random.integers(len(accompaniments)))],
     )

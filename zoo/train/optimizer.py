@@ -58,8 +58,8 @@ class AdamW:
 class Muon:
     """Orthogonalised momentum for hidden matrices (Jordan et al. 2024), AdamW for everything else.
 
-    Torch's, or where bfloat16 is slow ``zoo.train.muon``. Updates of matrices are scaled to AdamW's usual size (Liu et al. 2025, section 2.2), so that one
-    learning rate serves both.
+    Torch's, or where bfloat16 is slow ``zoo.train.muon``. Updates of matrices are scaled to AdamW's usual size (Liu et
+    al. 2025, section 2.2), so that one learning rate serves both.
 
     Attributes:
         momentum: of the matrices' gradients, in Nesterov's form.

@@ -34,7 +34,8 @@ class TransformerConfig:
         block: ``PreNorm`` (GPT-2) or ``PostNorm`` (GPT-1, BERT).
         final_norm: normalise after the last block (GPT-2 onwards).
         embedding_norm: normalise the embedding (BERT).
-        recent: token vectors, each position's own included, that are mixed before the first layer (``Recent``); 0 for none.
+        recent: token vectors, each position's own included, that are mixed before the first layer (``Recent``); 0 for
+            none.
         positions: ``Learned``, ``Rotary`` or ``NoPositions``.
         patterns: one attention pattern a layer, cycled over the depth.
         tied: the output matrix is the token embedding's.
