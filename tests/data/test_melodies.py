@@ -222,3 +222,14 @@ def test_variations_stay_in_range() -> None:
             piece = vary(melody, TIMBRES[0], generator(7, number))
             assert melody.range[0] + piece.transposed >= 52
             assert melody.range[1] + piece.transposed <= 88
+
+
+def test_accompaniments_are_chosen_among_those_asked_for() -> None:
+    alone, every = pieces(64, 3, ["none"]), pieces(64, 3)
+    assert {piece.accompaniment for piece in alone} == {"none"}
+    assert {piece.accompaniment for piece in every} == {"none", "bass", "broken", "chords"}
+    assert [replace(piece, accompaniment="none") for piece in every] == alone  # all else is drawn as before
+    settings = {"count": 16, "rate": 8_000, "seconds": 1.0, "seed": 3}
+    known = play_melodies(**settings)  # type: ignore[arg-type]
+    other = play_melodies(**settings, accompaniments=("none",))  # type: ignore[arg-type]
+    assert known.sha256 != other.sha256
