@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -49,6 +49,11 @@ def test_timbre_does_not_hear_how_loud_it_is() -> None:
     assert np.abs(music.timbre(clip, RATE) - music.timbre(tone(2200.0, 4400.0), RATE)).max() > 5
 
 
-def test_sounds_are_asked_for(tmp_path: Path) -> None:
-    with pytest.raises(ZooError, match="--sounds is missing"):
-        music.measure(music.FULL, 1)
+def test_an_instrument_is_the_label_or_else_the_genre() -> None:
+    assert music.instrument({"label": "flute", "genre": "folk"}) == "flute"
+    assert music.instrument({"label": "", "genre": "organ"}) == "organ"
+
+
+def test_what_is_no_stack_is_refused() -> None:
+    with pytest.raises(ZooError, match="mnist is no stack"):
+        music.measure(replace(music.FULL, stack="mnist"), 1)
