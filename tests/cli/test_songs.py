@@ -65,6 +65,22 @@ def test_put_together_and_played(parts: Path, tmp_path: Path, capsys: pytest.Cap
     assert len(longer) == 60
 
 
+def test_a_sound_is_gone_on_from(parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    time = np.arange(400) / RATE
+    soundfile.write(tmp_path / "own.wav", 0.5 * np.sin(2 * np.pi * 90 * time), RATE, subtype="FLOAT")
+    words = ["generate", str(parts / "stack"), f"audio={tmp_path / 'own.wav'}", "keep_seconds=0.1", "seconds=0.2"]
+    out = tmp_path / "out"
+    assert main([*words, "device=cpu", f"out={out}", "--json"]) == 0
+    (sample,) = json.loads(capsys.readouterr().out)["samples"]
+    kept, _ = soundfile.read(tmp_path / "own.wav", stop=round(0.1 * RATE), dtype="float32")
+    for level in (0, 1, 2):
+        codec = zoo.load_codec(str(parts / "stack")).level(level)
+        known = codec.encode(zoo.Audio(kept, RATE)).tolist()
+        assert sample["codes"][f"level_{level}"][: len(known)] == known
+        assert len(known) > 0
+    assert len(soundfile.read(out / "000.wav")[0]) == round(0.3 * RATE)  # what is kept, and 0.2 seconds more
+
+
 @pytest.mark.parametrize(
     ("word", "message"),
     [
