@@ -85,7 +85,7 @@ def draws(model: Model) -> None:
 def plays(model: Model) -> None:
     """Play as long a piece on every level as is drawn in a moment."""
     assert isinstance(model, Stack)
-    sound = model.generate(conditions={"genre": "piano"}, seconds=0.05, total_seconds=24, seed=1)
+    sound = model.generate(conditions={"artist": "flute", "genre": "folk"}, seconds=0.05, total_seconds=12, seed=1)
     assert sound.rate == model.rate
     assert 0.04 < len(sound.samples) / sound.rate < 0.07
     assert np.abs(sound.samples).max() > 0
