@@ -31,9 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="threads for everyone")
     parser.add_argument("--text", type=Path, metavar="FILE", help="text to work on (default: Python's own help texts)")
     parser.add_argument("--vocabulary", type=Path, metavar="DIR", help="tokenizing: GPT-2's encoder.json and vocab.bpe")
-    parser.add_argument(
-        "--sounds", type=Path, metavar="DIR", help="music: clips with a metadata.csv"
-    )
+    parser.add_argument("--sounds", type=Path, metavar="DIR", help="music: clips with a metadata.csv")
     parser.add_argument("--stack", metavar="CHECKPOINT", help="music: what plays (default: music)")
     parser.add_argument("--samples", metavar="PATH", help="baselines: labelled samples, as zoo finetune takes them")
     parser.add_argument(

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import librosa
 import numpy as np
@@ -27,7 +28,6 @@ from zoo.data.labelled import read_labelled
 from zoo.data.records import Records, Sound
 from zoo.errors import ZooError
 from zoo.tokenizers.audio.waveform import to_mono
-from zoo.tokenizers.base import Modality
 
 TITLE = "simple classifiers on labelled samples, to stand beside zoo finetune (--samples PATH --kind text|image|music)"
 Scored = Callable[[Records[Any]], float]
@@ -68,7 +68,7 @@ def measure(sizes: Sizes, runs: int) -> list[Row]:
             "--samples is missing: labelled texts, pictures or sounds, as zoo finetune data.path= takes them"
         )
     columns = {"label": sizes.label} if sizes.label != "label" else None
-    records = read_labelled(sizes.samples, cast(Modality, sizes.kind), columns=columns)
+    records = read_labelled(sizes.samples, sizes.kind, columns=columns)
     what = f"{records.title}: {len(records.train):,} learned, {len(records.held_out):,} held out"
     return [
         row(what, who, "accuracy", [score(records) for score in scores])
@@ -93,7 +93,7 @@ def _pictures(sizes: Sizes, runs: int) -> dict[str, list[Scored]]:
     def pixels(records: Records[Any]) -> float:
         return _fitted(judge, records, lambda picture: picture.reshape(-1) / 255.0)
 
-    networks = [lambda records, seed=seed: alexnet(records, sizes.epochs, seed) for seed in range(runs)]
+    networks: list[Scored] = [partial(alexnet, epochs=sizes.epochs, seed=seed) for seed in range(runs)]
     return {"pixels, logistic regression": [pixels], "AlexNet of torchvision, from scratch": networks}
 
 
@@ -138,7 +138,7 @@ def alexnet(records: Records[Any], epochs: int, seed: int, rows: int = 64) -> fl
     steps = epochs * -(-len(learned) // rows)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-4, total_steps=steps)
     for _ in range(epochs):
-        for chosen in learned[torch.randperm(len(learned))].split(rows):
+        for chosen in torch.split(learned[torch.randperm(len(learned))], rows):
             optimizer.zero_grad()
             loss = nn.functional.cross_entropy(network(_shifted(pictures[chosen])), labels[chosen])
             torch.autograd.backward(loss)
@@ -147,7 +147,7 @@ def alexnet(records: Records[Any], epochs: int, seed: int, rows: int = 64) -> fl
     network.eval()
     held_out = torch.tensor(list(records.held_out))
     with torch.no_grad():
-        named = torch.cat([network(pictures[part]).argmax(dim=1) for part in held_out.split(256)])
+        named = torch.cat([network(pictures[part]).argmax(dim=1) for part in torch.split(held_out, 256)])
     return (named == labels[held_out]).float().mean().item()
 
 
