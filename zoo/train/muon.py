@@ -1,7 +1,7 @@
 """torch's Muon for processors that multiply bfloat16 slowly: the same update, made orthogonal in float32.
 
-torch iterates in bfloat16 everywhere. Without instructions for it that takes seven times as long as float32, up to a
-third of an update of a small network.
+torch iterates in bfloat16 everywhere. Without instructions for it that takes several times as long as float32, a
+quarter of an update of a small network and more.
 """
 
 from __future__ import annotations
