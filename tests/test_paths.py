@@ -36,6 +36,21 @@ def test_checkpoints_are_found_in_order(tmp_path: Path, monkeypatch: pytest.Monk
     assert list(checkpoints()) == [Path("checkpoints/one")]
 
 
+def test_a_folder_of_songs_does_not_hide_the_checkpoint_of_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, zoo_home: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "music").mkdir()
+    (tmp_path / "music" / "song.flac").touch()
+    assert local_checkpoint("music") == Path("music")  # there may be weights in a layout of others
+    named = tmp_path / "checkpoints" / "music"
+    named.mkdir(parents=True)
+    assert local_checkpoint("music") == Path("music")
+    (named / "config.json").write_text("{}")
+    assert local_checkpoint("music") == Path("checkpoints/music")
+    assert local_checkpoint(tmp_path / "music") == tmp_path / "music"
+
+
 @pytest.mark.parametrize("name", ["", " ", "absent", "a/b"])
 def test_what_is_not_there_is_named(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)

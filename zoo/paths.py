@@ -64,6 +64,8 @@ def cards() -> Iterator[Path]:
 def local_checkpoint(name: str | Path) -> Path | None:
     """Return the folder or file that ``name`` stands for: a path, else a name in the folders of ``checkpoint_homes``.
 
+    A folder at that path without ``config.json`` gives way to a checkpoint of that name that has one.
+
     None where nothing here has that name, or a card alone.
     """
     if not isinstance(name, str | Path):
@@ -73,8 +75,12 @@ def local_checkpoint(name: str | Path) -> Path | None:
     places = [Path(name), *(parent / name for parent in checkpoint_homes())]
     if is_card_alone(places[0]):  # a path to a card stands for what it describes
         places += [parent / places[0].name for parent in checkpoint_homes()]
-    found = (place for index, place in enumerate(places) if (place.is_dir() if index else place.exists()))
-    return next((place for place in found if not is_card_alone(place)), None)
+    there = [place for index, place in enumerate(places) if (place.is_dir() if index else place.exists())]
+    found = [place for place in there if not is_card_alone(place)]
+    if found and found[0].is_dir() and not (found[0] / "config.json").is_file():
+        # somebody's folder of that name, music/ or mine/, must not hide the checkpoint that is called so
+        found = [place for place in found[1:] if (place / "config.json").is_file()] + found
+    return next(iter(found), None)
 
 
 def missing_checkpoint(name: str | Path, also: str = "") -> ZooError:
