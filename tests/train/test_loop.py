@@ -87,7 +87,7 @@ def test_the_folder_tells_what_happened(tmp_path: Path) -> None:
     assert [(record["split"], record["step"]) for record in records] == [
         ("train", 4), ("validation", 5), ("train", 8), ("validation", 10), ("train", 12), ("validation", 12),
     ]  # fmt: skip
-    keys = {"step", "tokens", "seconds", "split", "loss", "learning_rate", "tokens_per_second"}
+    keys = {"step", "tokens", "seconds", "split", "loss", "learning_rate", "tokens_per_second", "waiting_for_data"}
     assert set(records[0]) == keys
     assert {"step", "tokens", "seconds", "split", "loss", "accuracy", "bits_per_id"} <= set(records[1])
     assert records[0]["tokens"] == 4 * 4 * small.CONTEXT

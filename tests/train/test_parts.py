@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,25 @@ def test_the_feed_gives_the_same_batches_with_any_number_of_workers(workers: int
         wanted = small.CountingData().batch(step=number, size=4, seed=5)
         assert torch.equal(feed.take().ids, wanted.ids)
     feed.close()
+
+
+def test_the_feed_says_how_long_it_was_waited_for() -> None:
+    class Slow(small.CountingData):
+        def batch(self, *, step: int, size: int, seed: int) -> Batch:
+            time.sleep(0.02)
+            return super().batch(step=step, size=size, seed=seed)
+
+    feed = Feed(Slow(), size=4, seed=5, first=0, end=9, workers=0, ranks=Ranks())
+    for _ in range(5):
+        feed.take()
+    assert feed.waited >= 0.1
+    ahead = Feed(Slow(), size=4, seed=5, first=0, end=9, workers=1, ranks=Ranks())
+    ahead.take()
+    begun, before = time.monotonic(), ahead.waited
+    time.sleep(0.5)  # meanwhile batches are made
+    ahead.take()
+    assert ahead.waited - before < time.monotonic() - begun - 0.5 + 1e-9
+    ahead.close()
 
 
 def test_automatic_precision_is_a_fixed_choice_for_a_width() -> None:

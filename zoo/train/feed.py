@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -21,6 +22,9 @@ class Feed:
         end: number after the last one.
         workers: threads that work ahead; 0 for none.
         ranks: the processes of the run, each of which takes its rows of every micro-batch.
+
+    Attributes:
+        waited: seconds that all calls of ``take`` took.
     """
 
     def __init__(
@@ -37,6 +41,7 @@ class Feed:
         if size < ranks.count:
             raise ZooError(f"train.batch={size} has no row for each of {ranks.count} processes; give it more")
         self.data, self.size, self.seed, self.end, self.ranks = data, size, seed, end, ranks
+        self.waited = 0.0
         self._next = first
         self._ahead: deque[Future[Batch | SampleBatch]] = deque()
         self._depth = 2 * workers
@@ -44,6 +49,12 @@ class Feed:
 
     def take(self) -> Batch | SampleBatch:
         """Return the next micro-batch."""
+        began = time.monotonic()
+        batch = self._take()
+        self.waited += time.monotonic() - began
+        return batch
+
+    def _take(self) -> Batch | SampleBatch:
         if self._threads is None:
             batch = self._make(self._next)
             self._next += 1

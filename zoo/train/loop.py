@@ -170,7 +170,7 @@ class Trainer:
         self.monitor.on_start(progress.step, settings.steps)
         stack.callback(self.monitor.on_end)
         self._began = time.monotonic() - progress.seconds
-        self._mark = (time.monotonic(), progress.tokens)
+        self._mark, self._waited = (time.monotonic(), progress.tokens), 0.0
 
     def _log(self) -> Log:
         return Log(
@@ -255,10 +255,12 @@ class Trainer:
 
     def _report(self, means: Sequence[float], rate: float) -> None:
         progress, now = self.progress, time.monotonic()
-        speed = (progress.tokens - self._mark[1]) / max(1e-9, now - self._mark[0])
-        self._mark = (now, progress.tokens)
+        elapsed = max(1e-9, now - self._mark[0])
+        speed, waiting = (progress.tokens - self._mark[1]) / elapsed, (self.feed.waited - self._waited) / elapsed
+        self._mark, self._waited = (now, progress.tokens), self.feed.waited
         told = self.objective.report(means, self.network, self.data)
-        self._record("train", {**told, "learning_rate": rate, "tokens_per_second": round(speed, 1)})
+        figures = {"tokens_per_second": round(speed, 1), "waiting_for_data": round(waiting, 4)}
+        self._record("train", {**told, "learning_rate": rate, **figures})
         self.monitor.on_step(
             Report(
                 step=progress.step,
