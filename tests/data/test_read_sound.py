@@ -37,6 +37,25 @@ def test_class_folders_and_single_files(tmp_path: Path) -> None:
     assert len(read_sounds(str(tmp_path / "a" / "0.wav"))) == 1
 
 
+def test_data_sets_that_torchaudio_fetches_are_read_as_they_lie(tmp_path: Path) -> None:
+    from torchaudio.datasets import GTZAN, SPEECHCOMMANDS
+
+    commands = tmp_path / "SpeechCommands" / "speech_commands_v0.02"
+    for folder, name in ((tmp_path / "genres", "{}.{:05}.wav"), (commands, "{}{}_nohash_0.wav")):
+        for label in ("rock", "yes", "blues", "no"):
+            (folder / label).mkdir(parents=True)
+            for number in range(4):
+                soundfile.write(folder / label / name.format(label, number), np.full(10, 0.5, np.float32), 8000)
+    for name in ("README.md", "LICENSE", "testing_list.txt"):
+        (commands / name).write_text("no sound\n")
+    theirs = [Path(path).relative_to(commands).as_posix() for path in SPEECHCOMMANDS(tmp_path)._walker]
+    records = read_sounds(str(commands))
+    assert list(records.names) == theirs
+    assert records.label_names == ("blues", "no", "rock", "yes")
+    names = [Path(name).stem for name in read_sounds(str(tmp_path / "genres")).names]
+    assert [name for name in names if name.startswith(("rock", "blues"))] == GTZAN(tmp_path)._walker
+
+
 @pytest.mark.parametrize(
     ("metadata", "message"),
     [
