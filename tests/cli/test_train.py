@@ -48,7 +48,9 @@ def test_people_get_the_folder_and_the_next_command(zoo: Zoo, text_file: Path) -
     assert "bits per byte" in done.err
     words = ("train", *TINY, f"data.path={text_file}", "overwrite=true", "out=checkpoints/one")
     assert "zoo generate one" in zoo(*words).err
-    Path("one").mkdir()  # what a name means first is a folder of that name
+    Path("one").mkdir()  # somebody's folder hides no checkpoint
+    assert "zoo generate one" in zoo(*words).err
+    (Path("one") / "config.json").write_text("{}")  # what a name means first is a checkpoint in a folder of that name
     assert "zoo generate checkpoints/one" in zoo(*words).err
 
 
