@@ -41,9 +41,14 @@ def checkpoints() -> Iterator[Path]:
         if not parent.is_dir():
             continue
         for folder in sorted(parent.iterdir()):
-            if folder.name not in seen and (folder / "config.json").is_file():
+            if folder.name not in seen and is_checkpoint(folder):
                 seen.add(folder.name)
                 yield folder
+
+
+def is_checkpoint(folder: Path) -> bool:
+    """Return whether a folder has ``config.json``, as ours and Hugging Face's do."""
+    return (folder / "config.json").is_file()
 
 
 def is_card_alone(folder: Path) -> bool:
@@ -77,9 +82,9 @@ def local_checkpoint(name: str | Path) -> Path | None:
         places += [parent / places[0].name for parent in checkpoint_homes()]
     there = [place for index, place in enumerate(places) if (place.is_dir() if index else place.exists())]
     found = [place for place in there if not is_card_alone(place)]
-    if found and found[0].is_dir() and not (found[0] / "config.json").is_file():
+    if found and found[0].is_dir() and not is_checkpoint(found[0]):
         # somebody's folder of that name, music/ or mine/, must not hide the checkpoint that is called so
-        found = [place for place in found[1:] if (place / "config.json").is_file()] + found
+        found = [place for place in found[1:] if is_checkpoint(place)] + found
     return next(iter(found), None)
 
 
