@@ -18,7 +18,8 @@ from benchmarks.measure import Row, machine
 from zoo.errors import ZooError, suggest
 
 NAMES = (
-    "limits", "training", "sampling", "imagegpt", "jukebox", "jukebox_gpu", "tokenizing", "codec", "music", "baselines",
+    "limits", "training", "sampling", "reading", "imagegpt", "jukebox", "jukebox_gpu", "tokenizing", "codec", "music",
+    "baselines",
 )  # fmt: skip
 
 
