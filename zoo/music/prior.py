@@ -12,6 +12,7 @@ from dataclasses import replace
 from itertools import islice
 
 import torch
+from einops import repeat
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -173,6 +174,9 @@ class Prior(nn.Module):
                 )
             stretched = self.above(told.above)
             added = stretched if added is None else added[:, : stretched.shape[1]] + stretched
+        if start is not None and self.label_embedding is not None and self.label_embedding.config.everywhere:
+            spread = repeat(start, "batch width -> batch time width", time=self.context)
+            added = spread if added is None else added + spread[:, : added.shape[1]]
         source = self._checked(told.source)
         if self.lyrics is not None:
             memory, source = self.lyrics(source), None
