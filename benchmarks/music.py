@@ -14,11 +14,9 @@ from typing import Any
 import librosa
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 import zoo
+from benchmarks.instruments import Clip, Ear
 from benchmarks.measure import Row, row
 from zoo.data.arrangement import SYLLABLES, Accompaniment
 from zoo.data.melodies import play_melodies
@@ -36,12 +34,6 @@ SEGMENTS = 8
 SEED = 1
 """Of the melodies' variations: not that of the recipes."""
 ALONE: tuple[Accompaniment, ...] = ("none",)
-HEARD = 40.0
-"""Decibels below a clip's loudest at which its sound ends for the classifier. Measured on held-out clips, learned from
-real ones alone: 91 % of real clips and 84 % of those that the codec's finest level kept are named at 40, 95 and 34 %
-at 80."""
-
-Clip = NDArray[np.float32]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,15 +74,11 @@ def measure(sizes: Sizes, runs: int) -> list[Row]:
     else:
         records = read_sounds(str(sizes.sounds))
     real = {part: _clips(records, numbers, stack.rate, sizes.seconds) for part, numbers in _parts(records).items()}
-    levels = sorted(stack.tokenizers)
-    # Learned from real clips alone, as they are and as the codec keeps them: what a codec adds is no instrument's.
-    heard = [*real["train"], *(clip for level in levels for clip in _kept(stack, level, real["train"]))]
-    judge = make_pipeline(StandardScaler(), LogisticRegression(C=0.05, max_iter=5000))
-    judge.fit([timbre(clip, stack.rate) for _, clip in heard], [name for name, _ in heard])
+    ear = Ear.learn(real["train"], stack.rate)
     known = {"held-out clips": real["held out"]}
-    known |= {f"codec, level {level}": _kept(stack, level, real["held out"]) for level in levels}
+    known |= {f"codec, level {level}": _kept(stack, level, real["held out"]) for level in sorted(stack.tokenizers)}
     known["zoo"] = _drawn(stack, records, sizes, runs)
-    rows = [line for who, clips in known.items() for line in _lines(who, clips, judge, stack.rate)]
+    rows = [line for who, clips in known.items() for line in _lines(who, clips, ear, stack.rate)]
     return [*rows, *_sung(stack, sizes, runs)]
 
 
@@ -100,10 +88,10 @@ def _kept(stack: Stack, level: int, clips: Sequence[tuple[str, Clip]]) -> list[t
     return [(name, tokenizer.decode(tokenizer.encode(zoo.Audio(clip, stack.rate))).samples) for name, clip in clips]
 
 
-def _lines(who: str, clips: Sequence[tuple[str, Clip]], judge: Any, rate: int) -> list[Row]:
+def _lines(who: str, clips: Sequence[tuple[str, Clip]], ear: Ear, rate: int) -> list[Row]:
     """Return what clips are like."""
-    named = judge.predict([timbre(clip, rate) for _, clip in clips]) == np.array([name for name, _ in clips])
-    rows = [row("clips whose instrument a classifier names", who, "share", [float(np.mean(named))])]
+    named = np.mean([ear.name(clip) == name for name, clip in clips])
+    rows = [row("clips whose instrument a classifier names", who, "share", [float(named)])]
     for name, (unit, one) in PROPERTIES.items():
         rows.append(row(name, who, unit, [one(clip, rate) for _, clip in clips]))
     return rows
@@ -162,14 +150,6 @@ def _clips(records: SoundRecords, numbers: Iterable[int], rate: int, seconds: fl
         for begin in range(0, len(samples) - length + 1, length):
             found.append((instrument(records.fields[number]), samples[begin : begin + length].astype(np.float32)))
     return found
-
-
-def timbre(clip: Clip, rate: int) -> NDArray[Any]:
-    """Return what tells instruments apart, whatever they play: the shape of the spectrum, and how it moves."""
-    bands = librosa.feature.melspectrogram(y=clip, sr=rate) + 1e-12
-    shape = librosa.feature.mfcc(S=librosa.power_to_db(bands, ref=np.max, top_db=HEARD), n_mfcc=20)[1:]
-    moving = librosa.feature.delta(shape)
-    return np.concatenate([shape.mean(axis=1), shape.std(axis=1), moving.std(axis=1)])
 
 
 def pitch_classes(clip: Clip, rate: int) -> NDArray[Any]:

@@ -22,8 +22,8 @@ from zoo.transformer.config import TransformerConfig
 from zoo.transformer.model import Transformer
 
 PEERS = {
-    "limits": 2, "training": 3, "sampling": 2, "reading": 2, "imagegpt": 4, "jukebox": 2, "jukebox_gpu": 4, "tokenizing": 3,
-    "codec": 2,
+    "limits": 2, "training": 3, "sampling": 2, "reading": 2, "imagegpt": 4, "jukebox": 2, "jukebox_gpu": 4,
+    "tokenizing": 3, "codec": 2,
 }  # fmt: skip
 CONFIG = TransformerConfig(vocabulary=11, context=8, width=16, depth=2, heads=2)
 
