@@ -72,7 +72,8 @@ def moments(clip: Clip, rate: int) -> NDArray[np.float32]:
     loudness = power.sum(axis=0)
     power = power[:, loudness >= loudness.max() * 10 ** (-SOUNDING / 10)]
     below = 10 * np.log10(power / (power.max(axis=0) + 1e-12) + 1e-12)
-    return np.asarray(np.maximum(below, -HEARD).T / HEARD + 1, dtype=np.float32)
+    spectra: NDArray[np.float32] = np.asarray(np.maximum(below, -HEARD).T / HEARD + 1, dtype=np.float32)
+    return spectra
 
 
 def _noisy(clip: Clip, dice: np.random.Generator) -> Clip:
