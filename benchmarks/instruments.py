@@ -83,4 +83,5 @@ def _noisy(clip: Clip, dice: np.random.Generator) -> Clip:
         spectrum = np.fft.rfft(noise)
         noise = np.fft.irfft(spectrum / np.sqrt(np.arange(len(spectrum)) + 20.0), len(clip))
     level = np.mean(clip**2) * 10 ** (-dice.uniform(*NOISE) / 10) / np.mean(noise**2)
-    return (clip + noise * np.sqrt(level)).astype(np.float32)
+    noisy: Clip = (clip + noise * np.sqrt(level)).astype(np.float32)
+    return noisy
