@@ -23,6 +23,8 @@ def test_the_defaults_are_gpt1s_at_its_width() -> None:
 def test_the_rate_grows_as_networks_get_narrower() -> None:
     rates = [Course().settings(tokens=1, context=1, width=width).learning_rate for width in (8, 192, 384, 1536)]
     assert rates == pytest.approx([1e-3, 1e-3, 2.5e-4, 1.5625e-5])
+    slower = [Course().settings(tokens=1, context=1, width=width, post_norm=True).learning_rate for width in (128, 768)]
+    assert slower == pytest.approx([3.75e-4, 6.25e-5])
     assert Course(learning_rate=0.1).settings(tokens=1, context=1, width=192).learning_rate == 0.1
 
 

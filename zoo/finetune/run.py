@@ -33,6 +33,8 @@ from zoo.train.loop import Trainer, TrainResult
 from zoo.train.monitor import Monitor
 from zoo.train.settings import TrainSettings
 from zoo.train.supervised import said
+from zoo.transformer.block import PostNorm
+from zoo.transformer.config import TransformerConfig
 from zoo.transformer.model import Transformer
 from zoo.weights.folder import Contents, refuse_foreign, restate
 from zoo.weights.folder import read as read_checkpoint
@@ -136,10 +138,12 @@ class FineTuning:
         parameters = model.parameters
         self.method.choose(model.network)
         _refuse_too_large(model.network, model.device)
+        network = model.config
         settings = self.train.settings(
             tokens=material.data.train_tokens,
             context=material.data.context if isinstance(material, RunningText) else 1,
-            width=model.config.width,
+            width=network.width,
+            post_norm=isinstance(network, TransformerConfig) and isinstance(network.block, PostNorm),
             objective=material.objective,
             rate=self.method.rate,
             stops=isinstance(material, RunningText) or len(material.data.validation) > 0,
