@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import gc
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from benchmarks.limits import decoding_bytes, product_rate, read_bandwidth, step_seconds
-from benchmarks.measure import Row, in_turn, peer, row, version
+from benchmarks.measure import Row, in_turn, peer, row, seconds_of, version
+from benchmarks.peers import transformers_model
 from zoo.data.base import Batch
 from zoo.generate.sampler import Sampler
 from zoo.generate.settings import SamplingSettings
 from zoo.network import Network
-from zoo.tokenizers.none import NoTokenizer
 from zoo.train import precision
 from zoo.train.objective import CrossEntropy
 from zoo.train.optimizer import AdamW
@@ -29,7 +27,6 @@ from zoo.transformer.feedforward import Mlp
 from zoo.transformer.initial import ImageGptInitial
 from zoo.transformer.model import Transformer
 from zoo.transformer.norm import RMSNorm
-from zoo.weights import huggingface
 
 TITLE = "Image GPT at 76M: tokens/s of sampling and of training, beside transformers on the same weights"
 
@@ -112,15 +109,10 @@ def measure(sizes: Sizes, runs: int) -> list[Row]:
 
 def networks(config: TransformerConfig) -> tuple[Transformer, Any]:
     """Return our network and transformers', who reads the weights that we write."""
-    transformers = peer("transformers")
-    transformers.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
     torch.manual_seed(0)
     ours = Transformer(config).eval()
     nn.init.normal_(ours.output_matrix, std=0.02)  # it starts at zero, which would make every drawn id a tie
-    with tempfile.TemporaryDirectory() as folder:
-        huggingface.write(Path(folder), ours, NoTokenizer(config.vocabulary, modality="image"))
-        theirs = transformers.ImageGPTForCausalImageModeling.from_pretrained(folder).eval()
+    theirs = transformers_model("ImageGPTForCausalImageModeling", ours, "image")
     ids = torch.randint(config.vocabulary, (1, 8))
     with torch.no_grad():
         difference = (theirs(input_ids=ids).logits - ours(ids)).abs().max().item()
@@ -151,13 +143,6 @@ def our_speed(network: Transformer, ids: Tensor, new: int) -> float:
     steps = Sampler(cast(Network, network), list(ids), SamplingSettings(max_new_tokens=new + 1))
     steps.step()
     return len(ids) * new / seconds_of(lambda: [steps.step() for _ in range(new)])
-
-
-def seconds_of(work: Callable[[], object]) -> float:
-    """Return the seconds that one call takes."""
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
 
 
 def their_speed(model: Any, ids: Tensor, new: int) -> float:

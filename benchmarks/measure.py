@@ -88,6 +88,13 @@ def seconds(work: Callable[[], object], *, at_least: float = 0.05, device: torch
         calls *= 2
 
 
+def seconds_of(work: Callable[[], object]) -> float:
+    """Return the seconds that one call takes."""
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
 def settle(device: torch.device) -> None:
     """Wait until a device has done what it was given."""
     if device.type == "cuda":

@@ -2,12 +2,32 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
 from benchmarks.measure import peer
+from zoo.tokenizers.base import Modality
+from zoo.tokenizers.none import NoTokenizer
 from zoo.transformer.config import TransformerConfig
+from zoo.transformer.model import Transformer
+from zoo.weights import huggingface
+
+
+def transformers_model(kind: str, ours: Transformer, modality: Modality) -> Any:
+    """Return the model of transformers called ``kind`` with our weights, as it reads them from files that we write.
+
+    Raises:
+        ZooError: transformers is not installed.
+    """
+    transformers = peer("transformers")
+    transformers.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    with tempfile.TemporaryDirectory() as folder:
+        huggingface.write(Path(folder), ours, NoTokenizer(ours.config.vocabulary, modality=modality))
+        return getattr(transformers, kind).from_pretrained(folder).eval()
 
 
 def transformers_gpt2(config: TransformerConfig) -> Any:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,18 +12,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from benchmarks.imagegpt import seconds_of
 from benchmarks.limits import product_rate
-from benchmarks.measure import Row, in_turn, peer, row, version
+from benchmarks.measure import Row, in_turn, row, seconds_of, version
+from benchmarks.peers import transformers_model
 from zoo.data.stream import Stream
 from zoo.evaluate.language_model import evaluate
 from zoo.evaluate.windows import Windows
 from zoo.features.extract import features
-from zoo.tokenizers.none import NoTokenizer
 from zoo.tokenizers.text.byte import ByteTokenizer
 from zoo.transformer.config import TransformerConfig
 from zoo.transformer.model import Transformer
-from zoo.weights import huggingface
 
 TITLE = "tokens/s of zoo evaluate and zoo embed, beside transformers on the same weights and batches"
 
@@ -61,7 +57,9 @@ Read = Callable[[], Any]
 
 def measure(sizes: Sizes, runs: int) -> list[Row]:
     """Return tokens/s of evaluation, of the last layer's features and of those in the middle."""
-    ours, theirs = networks(sizes.config)
+    torch.manual_seed(0)
+    ours = Transformer(sizes.config).eval()
+    theirs = transformers_model("GPT2LMHeadModel", ours, "text")
     depth, vocabulary = sizes.config.depth, sizes.config.vocabulary
     work = {
         "evaluation": (evaluations(sizes, ours, theirs), depth, vocabulary),
@@ -74,18 +72,6 @@ def measure(sizes: Sizes, runs: int) -> list[Row]:
         for what, (contestants, layers, columns) in work.items()
         for line in _rows(f"{sizes.name}, {what}", sizes, runs, contestants, layers, columns)
     ]
-
-
-def networks(config: TransformerConfig) -> tuple[Transformer, Any]:
-    """Return our network and transformers', who reads the weights that we write."""
-    transformers = peer("transformers")
-    transformers.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
-    torch.manual_seed(0)
-    ours = Transformer(config).eval()
-    with tempfile.TemporaryDirectory() as folder:
-        huggingface.write(Path(folder), ours, NoTokenizer(config.vocabulary))
-        return ours, transformers.GPT2LMHeadModel.from_pretrained(folder).eval()
 
 
 def evaluations(sizes: Sizes, ours: Transformer, theirs: Any) -> Mapping[str, Read]:

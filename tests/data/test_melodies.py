@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from numpy.typing import NDArray
 
 from zoo.data.arrangement import SYLLABLES, Melody, Piece, vary
 from zoo.data.melodies import Melodies, melodies, pieces, play_melodies
@@ -122,7 +123,7 @@ def test_records_say_what_is_played() -> None:
     assert again[0].samples.tobytes() == records[0].samples.tobytes()
 
 
-def pitch(samples, rate: int) -> float:  # type: ignore[no-untyped-def]
+def pitch(samples: NDArray[np.float64], rate: int) -> float:
     """Return the frequency of a tone between 150 and 1,500 Hz: YIN (de Cheveigne and Kawahara 2002), steps 2, 3 and 5.
 
     librosa's compiles for two minutes in a fresh environment.
@@ -130,11 +131,8 @@ def pitch(samples, rate: int) -> float:  # type: ignore[no-untyped-def]
     half, longest, shortest = len(samples) // 2, rate // 150, rate // 1500
     difference = np.array([np.sum((samples[:half] - samples[lag : half + lag]) ** 2) for lag in range(longest + 2)])
     normal = difference[1:] * np.arange(1, longest + 2) / np.cumsum(difference[1:])
-    lag = shortest + next(
-        place
-        for place in range(longest - shortest)
-        if normal[shortest + place - 1] < 0.15 and np.diff(normal)[shortest + place - 1] > 0
-    )
+    # normal[lag - 1] is that of a lag: the first dip below 0.15, at its bottom
+    lag = next(lag for lag in range(shortest, longest) if normal[lag - 1] < 0.15 and normal[lag] > normal[lag - 1])
     before, here, after = difference[lag - 1 : lag + 2]
     return float(rate / (lag + 0.5 * (before - after) / (before - 2 * here + after)))
 

@@ -61,9 +61,8 @@ class Timing:
 class Labels:
     """An artist and a bag of genres, whose vectors are summed in the place of the first id.
 
-    In a window of a fine level the first id is soon far away, and what an instrument sounds like is told in every id:
-    ``everywhere`` adds the same sum to each of them, where the codes of the level above are told, too. Jukebox's priors
-    do not; a level that has the sound of an instrument to find, and little time to learn, needs it.
+    The first id of a window is soon far away, while an instrument is heard in every id: ``everywhere`` adds the same
+    sum to all of them, as timing and the level above are added. Ours; Jukebox's priors do without.
 
     Attributes:
         artists: their number; number 0 is the unknown one.
