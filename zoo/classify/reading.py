@@ -109,7 +109,7 @@ class Reader:
             ZooError: an empty text, a pair or choices where the model takes none, what the tokenizer cannot read.
         """
         if self.tokenizer.spec.modality != "text":
-            return [self._whole(sample)]
+            return [self.whole(self.tokenizer.encode(sample))]
         row = _as_row(sample)
         if self.choices:
             if len(row.choices) < 2:
@@ -163,18 +163,31 @@ class Reader:
             raise ZooError(f"the tokenizer knows nothing of {text[:40]!r}; take it out")
         return ids
 
-    def _whole(self, sample: Any) -> Row:
-        """Return the row of a picture or sound. Of a picture behind a start id, the last pixel is predicted and never
-        read, as in training."""
-        ids = self.tokenizer.encode(sample)
+    def whole(self, ids: Tensor) -> Row:
+        """Return the row of the ids of a picture or sound. Of a picture behind a start id, the last pixel is predicted
+        and never read, as in training.
+
+        Raises:
+            ZooError: there are none.
+        """
         if not len(ids):
             raise ZooError("is empty: there is nothing to read in it")
-        before, context = _ids(self.frame.before), self.context
-        if isinstance(self.tokenizer, ImageTokenizer) and len(before):
-            return Row(ids=torch.cat([before, ids])[: len(ids)], targets=ids if self.network.causal else None)
-        read = torch.cat([before, ids])
-        kept = read[:context]
+        if self._behind_start:
+            return Row(ids=torch.cat([_ids(self.frame.before), ids])[: len(ids)], targets=ids)
+        read = torch.cat([_ids(self.frame.before), ids])
+        kept = read[: self.context]
         return Row(ids=kept, targets=self._targets(kept), cut=len(read) - len(kept))
+
+    def picture(self, row: Row) -> Tensor:
+        """Return the ids of the picture that a row was made of."""
+        if not self._behind_start:
+            return row.ids
+        assert row.targets is not None
+        return row.targets
+
+    @property
+    def _behind_start(self) -> bool:
+        return isinstance(self.tokenizer, ImageTokenizer) and len(self.frame.before) > 0
 
     def _targets(self, ids: Tensor) -> Tensor | None:
         """Return what each position of a causal network predicts: the next id, if it can be predicted at all."""

@@ -79,6 +79,8 @@ MORE = (
         "part of labelled samples that the best weights are chosen by (0.1); 0: none, train to the end",
     ),
     ("data.per_class=N", "learn from so many samples of each label"),
+    ("data.shift=N", "pictures are moved by up to N pixels each time that they are learned from"),
+    ("data.flip=true", "half of the pictures are mirrored while they are learned from"),
     ("data.test_samples=N", "measure on so many of the held-out samples"),
     ("data.label=genre", "of sounds: genre or artist of metadata.csv instead of the label"),
     ("train.epochs=X", "how often as much is read as there is to learn from (3)"),

@@ -44,11 +44,15 @@ class Part:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def batch(self, places: Iterable[int]) -> Batch:
-        """Return some of the samples."""
+    def seen(self, place: int, random: np.random.Generator) -> Sequence[Row]:
+        """Return the rows of a sample as it is learned from, which a kind of data may vary each time."""
+        return self.rows[place]
+
+    def batch(self, places: Iterable[int], random: np.random.Generator | None = None) -> Batch:
+        """Return some of the samples: as they are, or with ``random`` as they are learned from."""
         chosen = list(places)
         return collate(
-            [self.rows[place] for place in chosen],
+            [self.rows[place] if random is None else self.seen(place, random) for place in chosen],
             labels=self.labels[chosen],
             numbers=[self.numbers[place] for place in chosen],
         )
@@ -85,7 +89,7 @@ class ExampleData(TokenData):
         drawn = self._order.take(pool, POOL * size, seed)
         ordered = drawn[self._lengths[drawn].argsort(kind="stable")]
         first = int(generator(seed, pool).permutation(POOL)[place]) * size
-        return self.train.batch(ordered[first : first + size].tolist())
+        return self.train.batch(ordered[first : first + size].tolist(), generator(seed, step))
 
     def held_out(self, size: int) -> Iterator[Batch]:
         """Yield the validation part, or the test part where there is none."""

@@ -24,6 +24,7 @@ from zoo.finetune.growing import with_head
 from zoo.finetune.labelled import Labelled
 from zoo.finetune.language_model import LanguageModel
 from zoo.finetune.material import Asked, Examples, HeadSettings
+from zoo.finetune.moves import MovedPictures
 from zoo.finetune.rows import encoded, in_windows, notes, right_choice, split_labels, used
 from zoo.model import Model
 from zoo.tokenizers.none import NoTokenizer
@@ -157,12 +158,15 @@ class OfSamples(Trained):
         Raises:
             ZooError: no data, or samples or labels that cannot be learnt: one line that names them.
         """
+        data.moves.check(model.tokenizer)
         records = self.records(data, model)
         names, labels, groups = self.labels(records, data)
         network = self.grown(model, self.head(names, model), asked)
         reader = Reader(network, model.tokenizer, both_orders=self.both_orders, context=asked.context)
         parts = data.parts(records, groups, asked.seed)
         made = [encoded(records, numbers, labels, reader.rows) for numbers in parts]
+        if data.moves.any:
+            made[0] = MovedPictures(**vars(made[0]), moves=data.moves, reader=reader)
         kind = self.kind(made[0].labels, len(names))
         examples = LabelledData(train=made[0], validation=made[1], test=made[2], kind=kind, names=names)
         entry = {"name": records.title, "license": "not stated", "sha256": records.sha256}
@@ -318,6 +322,7 @@ class Span(Trained):
         """
         if self.balance:
             raise ZooError("balance: answers have no labels that could be rare; leave it out")
+        data.moves.check(model.tokenizer)
         records = read_questions(data.path)
         network = self.grown(model, networks.Span(dropout=self.dropout, layer=self.layer), asked)
         reader = Reader(network, model.tokenizer, context=asked.context)

@@ -13,6 +13,7 @@ from zoo.data.records import Records
 from zoo.data.seeded import generator
 from zoo.errors import ZooError
 from zoo.finetune.examples import split, split_whole
+from zoo.finetune.moves import Moves
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +29,7 @@ class Labelled:
         per_class: learn from so many samples of each label, drawn by the seed; None for all.
         test_samples: measure on so many of the held-out samples, drawn by the seed; None for all.
         encoding: of text files and tables.
+        shift, flip: of pictures that are learned from: see ``Moves``.
     """
 
     path: str = ""
@@ -37,16 +39,24 @@ class Labelled:
     per_class: int | None = None
     test_samples: int | None = None
     encoding: str = "utf-8"
+    shift: int = 0
+    flip: bool = False
 
     def __post_init__(self) -> None:
         check_columns(self.columns)
         check_encoding(self.encoding)
+        Moves(shift=self.shift, flip=self.flip)
         if not 0 <= self.validation < 1:
             raise ZooError(f"validation must lie in [0, 1), got {self.validation}")
         for name in ("per_class", "test_samples"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ZooError(f"{name} must be at least 1, got {value}")
+
+    @property
+    def moves(self) -> Moves:
+        """How pictures are varied."""
+        return Moves(shift=self.shift, flip=self.flip)
 
     def parts(
         self, records: Records[Any], groups: Sequence[Any], seed: int, *, whole: bool = False
