@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from zoo.data.adder import Adder
 from zoo.data.base import IGNORED, Batch, Problems, TokenData
 from zoo.errors import ZooError
+from zoo.evaluate import language_model
 from zoo.evaluate.language_model import EvaluationStopped, evaluate
 from zoo.network import Conditioning
 from zoo.recurrent import RecurrentConfig, RecurrentNetwork
@@ -204,3 +205,16 @@ def test_greedy_decoding_with_a_cache_equals_decoding_without() -> None:
     assert metrics["exact_match"] == pytest.approx(float(right))
     assert metrics["own_exact_match"] == 1.0
     assert metrics["loss"] == pytest.approx(math.log(10), abs=0.3)
+
+
+@pytest.mark.parametrize("kept", [7, 64, 10**6])
+def test_scores_in_pieces_are_those_of_all_at_once_and_ties_go_to_the_first(
+    kept: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(language_model, "IN_CACHE", kept)
+    torch.manual_seed(0)
+    logits, targets = torch.randint(3, (50, 6)).float(), torch.randint(6, (50,))
+    score = language_model._Score()
+    score.add(logits, targets)
+    assert score.accuracy == (logits.argmax(-1) == targets).sum() / 50
+    assert score.loss == pytest.approx(float(torch.nn.functional.cross_entropy(logits.double(), targets)), rel=1e-6)
