@@ -52,6 +52,7 @@ class Run:
         init: checkpoint whose network and tokenizer to go on from, None to start afresh.
         resume: go on with the run that is in ``out``.
         overwrite: replace the run that is in ``out``.
+        asked_tokenizer: key by which the recipe's tokenizer was asked for by name; None if it is the recipe's choice.
         command: the command line, for the card.
     """
 
@@ -62,6 +63,7 @@ class Run:
     init: str | None = None
     resume: bool = False
     overwrite: bool = False
+    asked_tokenizer: str | None = None
     command: str = ""
 
     def __post_init__(self) -> None:
@@ -125,7 +127,14 @@ class Run:
         if isinstance(tokenizer, NoTokenizer):
             if not isinstance(opened.config, PriorConfig):
                 raise ZooError(f"init: {self.init} has no tokenizer; put its files beside its config.json")
-            tokenizer = self.recipe.tokenizer.fit(())  # released priors come without their codec
+            if self.asked_tokenizer is None:  # which codec made its ids, nobody but its owner knows
+                raise ZooError(
+                    f"init: {self.init} comes without its codec; name the one that it was trained with: "
+                    "tokenizer.path=CODEC tokenizer.level=LEVEL"
+                )
+            tokenizer = self.recipe.tokenizer.fit(())
+        elif self.asked_tokenizer is not None:
+            raise ZooError(f"init brings its own tokenizer; leave out {self.asked_tokenizer}= or init=")
         network = opened.network(torch.device("cpu"), torch.float32)
         if isinstance(network, Prior):
             refuse_other_codes(network, tokenizer)

@@ -153,7 +153,7 @@ def test_a_run_that_is_killed_ends_with_the_same_bits(zoo: Zoo, tmp_path: Path, 
         (("generative=-1",), "generative must not be negative"),
         (("data.validation=1",), "validation must lie in [0, 1)"),
         (("data.per_class=0",), "per_class must be at least 1"),
-        (("data.columns.label=lable",), "no labels"),
+        (("data.columns.label=lable",), "no column 'lable'; did you mean 'label'?"),
         (("data.label=genre",), "label=genre is a column of a sound folder's metadata.csv"),
         (("unknown=adapt",), "unknown setting 'head.unknown'"),
         (("method=lora", "method.rank=0"), "method.rank is at least 1"),
@@ -209,3 +209,15 @@ def test_a_checkpoint_without_a_head_says_so(zoo: Zoo, checkpoint: Path) -> None
     assert "this model has no head that classifies; give it one with 'zoo finetune" in done.err
     with pytest.raises(ZooError, match="no head that classifies"):
         library.load(checkpoint).classify(["a film"])
+
+
+def test_rows_are_kept_in_a_folder_and_not_replaced_unasked(zoo: Zoo, judge: Path) -> None:
+    words = ("classify", judge, "text=a great film", "out=said", "seed=3", "threads=1")
+    done = zoo(*words, "--json")
+    assert done.code == 0, done.err
+    assert json.loads(Path("said/classes.json").read_text()) == done.document
+    assert done.document["rows"][0]["label"] == "good"
+    again = zoo(*words)
+    assert again.code == 2
+    assert "said/classes.json is there already" in again.err
+    assert zoo(*words, "overwrite=true").code == 0

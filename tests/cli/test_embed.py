@@ -28,7 +28,7 @@ def test_a_folder(zoo: Zoo, checkpoint: Path, texts: Path) -> None:
     with np.load("there/texts.npz") as arrays:
         embeddings, files = arrays["embeddings"], arrays["files"].tolist()
     assert embeddings.dtype == np.float32
-    assert files == [f"{number}.txt" for number in range(5)]
+    assert files == [f"texts/{number}.txt" for number in range(5)]
     assert done.document["samples"] == 5
     assert embeddings.shape == (5, done.document["width"])
     model = library.load(checkpoint)
@@ -38,8 +38,8 @@ def test_a_folder(zoo: Zoo, checkpoint: Path, texts: Path) -> None:
     assert again.code == 2
     assert "there/texts.npz is there already" in again.err
     near = zoo("neighbours", "there/texts.npz", "3.txt", "count=2", "--json").document
-    assert near["neighbours"][0]["name"] in {"2.txt", "4.txt"}
-    people = zoo("neighbours", "there/texts.npz", "3.txt")
+    assert near["neighbours"][0]["name"] in {"texts/2.txt", "texts/4.txt"}
+    people = zoo("neighbours", "there/texts.npz", "texts/3.txt", "seed=0", "threads=1")
     assert people.out.count("\n") == 5
     token = zoo("neighbours", str(checkpoint), "token=a", "count=4", "--json").document
     assert len(token["neighbours"]) == 4

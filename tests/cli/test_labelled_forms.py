@@ -81,7 +81,7 @@ def test_pictures_in_every_form(zoo: Zoo, tmp_path: Path) -> None:
         assert (done.document["samples"], done.document["metrics"]["accuracy"]) == (held_out, 1.0)
     rows = zoo("classify", "from-classes", "classes", "--json").document["rows"]
     assert [row["label"] for row in rows] == ["dark"] * 33 + ["light"] * 33
-    assert rows[0]["input"] == "dark/00.png"
+    assert rows[0]["input"] == "classes/dark/00.png"
     rows = zoo("classify", "from-flat.npz", "flat.npz", "classes/light/01.png", "--json").document["rows"]
     assert len(rows) == 67
     assert (rows[0]["input"], rows[-1]["label"]) == ("flat.npz:0", "1")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -89,18 +90,30 @@ def test_a_sound_is_gone_on_from(parts: Path, tmp_path: Path, capsys: pytest.Cap
         ("label=flute", "label: a stack of music takes artist="),
         ("beams=3", "beams: a stack of music takes"),
         ("temperature=hot", "temperature"),
-        ("temperature=1,1", "one for each level"),
+        ("temperature=1,1", "one for each of 3 levels, the finest first; got 2"),
+        ("temperature=1,1,1,7", "one for each of 3 levels, the finest first; got 4"),
         ("hop=0", "hop: a part of the window"),
         ("levels=5", "no prior of level 5"),
         ("codes=nowhere.npz", "codes: nowhere.npz cannot be read"),
+        ("codes=wrong.npz", "it is no codes.npz"),
+        ("codes=texts.npz", "codes: level_2 must be whole numbers"),
         ("pieces=1", "pieces: says which of codes to go on with; say codes=FOLDER"),
         ("keep_seconds=1", "keep_seconds"),
     ],
 )
 def test_what_is_refused(
-    parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], word: str, message: str
+    parts: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    word: str,
+    message: str,
 ) -> None:
     out = tmp_path / "out"
+    monkeypatch.chdir(tmp_path)
+    with Path("wrong.npz").open("wb") as file:
+        np.save(file, np.zeros(3))
+    np.savez("texts.npz", level_2=np.array(["a", "b"]))
     assert main(["generate", str(parts / "stack"), word, "device=cpu", "seconds=0.1", f"out={out}"]) == 2
     error = capsys.readouterr().err
     assert message in error
@@ -145,10 +158,45 @@ def test_lyrics_are_shown_as_text_in_the_colour_of_their_time() -> None:
     alignment[7, 3:] = 1
     assert moment(alignment[:, :2]) == pytest.approx(0.25)
     assert moment(alignment[:, 3:]) == pytest.approx(0.75)
-    piece = Piece(title="<b>", sounds=[("level 0", b"RIFF")], alignment=alignment)
-    text = page(
-        title="<i>", lead="", pieces=[piece], lyrics="<a &b", seconds=8.0, spectrogram=b"", facts=[("<u>", "<s>")]
-    )
+    piece = Piece(title="<b>", sounds=[("level 0", b"RIFF")], alignment=alignment, lyrics="<a &b")
+    text = page(title="<i>", lead="", pieces=[piece], seconds=8.0, spectrogram=b"", facts=[("<u>", "<s>")])
     assert 'title="2.00 s">&lt;a</span>' in text
     assert 'title="6.00 s">&amp;b</span>' in text
     assert not any(tag in text for tag in ("<b>", "<i>", "<u>", "<s>"))
+
+
+def test_music_of_another_run_is_not_replaced_by_going_on(
+    parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "000.wav").write_bytes(b"RIFF")
+    words = ["generate", str(parts / "stack"), "levels=2", "seconds=0.1", "device=cpu", f"out={tmp_path}"]
+    assert main([*words, "resume=true"]) == 2
+    assert "000.wav is there, and no run that could be gone on with; say overwrite=true" in capsys.readouterr().err
+    assert (tmp_path / "000.wav").read_bytes() == b"RIFF"
+    assert main([*words, "overwrite=true", "count=3"]) == 0
+    assert main([*words, "resume=true", "count=3", "at_once=1"]) == 0  # fewer at once are the same run
+    assert main([*words, "resume=true", "count=2"]) == 2
+    assert "was drawn with count=3, not 2" in capsys.readouterr().err
+
+
+def test_what_is_known_of_codes_goes_with_them(parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    codes = np.arange(40).reshape(2, 20) % 8
+    told = {"artist": ["flute", "organ"], "lyrics": ["do re mi fa sol la", "la sol fa mi re do"]}
+    np.savez(tmp_path / "both.npz", level_2=codes, total=[3200, 6400], offset=[0, 1600], **told)
+    words = ["generate", str(parts / "stack"), "levels=2", "seconds=0.2", "device=cpu", "--json"]
+    assert main([*words, f"codes={tmp_path / 'both.npz'}", f"out={tmp_path / 'both'}"]) == 0
+    both = json.loads(capsys.readouterr().out)["samples"]
+    assert [one["prompt"] for one in both] == [str(tmp_path / "both.npz")] * 2
+    for number, artist in enumerate(told["artist"]):
+        np.savez(tmp_path / "one.npz", level_2=codes[number : number + 1])
+        plain = [f"codes={tmp_path / 'one.npz'}", f"artist={artist}", f"lyrics={told['lyrics'][number]}"]
+        whole = ["total_seconds=2" if number == 0 else "total_seconds=4", f"seed={number}"]
+        assert main([*words, *plain, *whole, f"out={tmp_path / artist}"]) == 0
+        (alone,) = json.loads(capsys.readouterr().out)["samples"]
+        same = alone["codes"] == both[number]["codes"]
+        assert same == (number == 0)  # the second began a second into its piece, which no setting says
+    sung = " ".join(re.findall(r">(\w+)</span>", (tmp_path / "both" / "index.html").read_text()))
+    assert all(lyrics in sung for lyrics in told["lyrics"])
+    np.savez(tmp_path / "wrong.npz", level_2=codes, artist=["flute"])
+    assert main([*words, f"codes={tmp_path / 'wrong.npz'}", f"out={tmp_path / 'no'}"]) == 2
+    assert "artist is of other pieces than the codes, of which there are 2" in capsys.readouterr().err

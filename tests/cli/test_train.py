@@ -93,7 +93,7 @@ def test_init_goes_on_from_a_checkpoint_with_its_tokenizer(zoo: Zoo, text_file: 
     assert yaml.safe_load(Path("warm/card.yaml").read_text())["init"] == str(checkpoint)
     refused = zoo(*words, "tokenizer=char", "out=other")
     assert refused.code == 2
-    assert "init brings its own network and tokenizer; leave out tokenizer=" in refused.err
+    assert "init brings its own tokenizer; leave out tokenizer=" in refused.err
 
 
 @pytest.mark.parametrize(

@@ -263,19 +263,18 @@ def test_an_adapter_gives_the_merged_weights_again(tmp_path: Path, topics: Path)
     out = tmp_path / "out"
     tune(gpt(), topics, Classification(), out, method=Lora(rank=2))
     base = zoo.load(tmp_path / "out-base")
-    network = base.network
-    assert isinstance(network, Transformer)
     tuned = zoo.load(out)
-    assert isinstance(tuned.network, Transformer)
-    head = tuned.network.config.head
-    assert head is not None
-    again = Model(with_head(network, head), base.tokenizer)
-    low_rank.apply(again, out / "adapter")
+    low_rank.apply(base, out / "adapter")
+    assert base.head == tuned.head == "classification"
     ids = torch.tensor([[5, 6, 7]])
-    assert torch.allclose(again.class_logits(ids), tuned.class_logits(ids), atol=1e-5)
+    assert torch.allclose(base.class_logits(ids), tuned.class_logits(ids), atol=1e-5)
+    assert base.classify(["old ship"])[0].label == tuned.classify(["old ship"])[0].label == "sea"
     assert sum(weight.numel() for weight in load_file(out / "adapter" / low_rank.WEIGHTS).values()) < 10_000
+    narrow = TransformerConfig(vocabulary=257, context=48, width=16, depth=2, heads=2)
+    other = Model(build_network(narrow), ByteTokenizer())
     with pytest.raises(ZooError, match="does not fit this model"):
-        low_rank.apply(gpt(), out / "adapter")
+        low_rank.apply(other, out / "adapter")
+    assert other.network.config == narrow
 
 
 def test_several_labels(tmp_path: Path) -> None:

@@ -121,7 +121,7 @@ def test_a_race_that_skips_is_the_one_that_drew() -> None:
     logits = torch.randn(150, 2, 37, generator=torch.Generator().manual_seed(1))
     whole = Race([3, 4], torch.device("cpu"))
     drawn = torch.stack([whole(step) for step in logits])
-    for first, second in ((0, 0), (63, 64), (64, 1), (100, 130)):
+    for first, second in ((0, 0), (63, 64), (64, 1), (100, 130), (128, 149)):
         later = Race([3, 4], torch.device("cpu"), skip=[first, second])
         steps = 150 - max(first, second)
         for step in range(steps):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -130,12 +131,13 @@ def test_a_prior_without_a_codec_takes_the_recipes(tmp_path: Path) -> None:
             family="prior", modality="music", network=to_mapping(network.config), tokenizer=None, recipe={}, card={}
         )
         write(tmp_path / f"{codes}-{rate}", contents, dict(network.state_dict()))
-    prepared = Run(
-        recipe=recipe(songs, codec), out=tmp_path / "out", device="cpu", init=str(tmp_path / "32-8000")
-    ).prepare()
+    plain = Run(recipe=recipe(songs, codec), out=tmp_path / "out", device="cpu", init=str(tmp_path / "32-8000"))
+    with pytest.raises(ZooError, match="comes without its codec; name the one that it was trained with"):
+        plain.prepare()
+    prepared = replace(plain, asked_tokenizer="tokenizer.path").prepare()
     assert prepared.tokenizer.spec.vocabulary_size == 32
     assert prepared.train().step == 2
     for name, message in (("31-8000", "predicts 31 ids, and vqvae has 32"), ("32-44100", "44,100 samples a second")):
-        other = Run(recipe=recipe(songs, codec), out=tmp_path / "no", device="cpu", init=str(tmp_path / name))
+        other = replace(plain, asked_tokenizer="tokenizer.path", out=tmp_path / "no", init=str(tmp_path / name))
         with pytest.raises(ZooError, match=message):
             other.prepare()

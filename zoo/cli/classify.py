@@ -7,8 +7,10 @@ import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from zoo.cli.files import write_json
 from zoo.cli.terminal import cut, one_line, put, say, table
 from zoo.cli.training import use_threads
 from zoo.cli.verb import Call, Verb, key, read_keys
@@ -23,6 +25,7 @@ EXAMPLE = "zoo classify my-digits photo.png"
 COLUMNS = (
     ("data.columns.text=NAME", "the column of a table that holds the text, if it is not called text; so text_b"),
 )
+ROWS = "classes.json"
 MOST_LABELS = 5
 """Labels beside the likeliest one that the table for people shows."""
 
@@ -36,6 +39,8 @@ class Keys:
     text_b: str | None = key(
         None, "the second text, of models that compare two; or the passage of a question", literal=True
     )
+    out: str | None = key(None, f"a folder for {ROWS}, beside what is written", literal=True)
+    overwrite: bool = key(False, f"replace {ROWS} in out")
     batch: int = key(16, "samples that are read at once")
     device: str = key("auto", "auto (the GPU if there is one), cpu, cuda, ...", literal=True)
     dtype: Literal["float32", "bfloat16"] = key("float32", "of the weights")
@@ -54,6 +59,9 @@ def run(call: Call) -> dict[str, Any]:
         raise ZooError(f"which files? For example: {EXAMPLE}; or say text=TEXT")
     if keys.batch < 1:
         raise ZooError(f"batch must be at least 1, got {keys.batch}")
+    kept = None if keys.out is None else Path(keys.out) / ROWS
+    if kept is not None and kept.exists() and not keys.overwrite:
+        raise ZooError(f"{kept} is there already; add overwrite=true or choose another out=DIR")
     use_threads(keys.threads)
 
     from zoo.data.read_table import check_columns
@@ -73,9 +81,12 @@ def run(call: Call) -> dict[str, Any]:
         }
         for one, found in zip(names, said, strict=True)
     ]
+    document = {"checkpoint": target, "rows": rows}
+    if kept is not None:
+        write_json(kept, document)
     if not call.json:
         _show(keys.format, rows, said)
-    return {"checkpoint": target, "rows": rows}
+    return document
 
 
 def _samples(keys: Keys, files: Sequence[str], model: Model, columns: Mapping[str, str]) -> Iterator[Named]:

@@ -17,6 +17,8 @@ SIDE, LEAST = 56, 9
 WIDEST = 1100
 NUMBERS = 24
 """Pixels of a cell from which on its number is written into it."""
+MOST = 400
+"""Labels that have their names beside the matrix; of more there is no room for them."""
 RIGHT, WRONG = (37, 99, 235), (194, 65, 12)
 
 
@@ -29,9 +31,10 @@ def confusion(counts: Sequence[Sequence[int]], labels: Sequence[str]) -> Pillow.
         counts: (labels, labels).
         labels: their names, cut where they are long.
     """
-    side = max(LEAST, min(SIDE, WIDEST // len(labels)))
+    named = len(labels) <= MOST
+    side = max(LEAST if named else 1, min(SIDE, WIDEST // len(labels)))
     font = ImageFont.load_default(min(TEXT, max(8, side - 1)))
-    names = [cut(one_line(label), LONGEST) for label in labels]
+    names = [cut(one_line(label), LONGEST) if named else "" for label in labels]
     room = MARGIN + math.ceil(max(font.getlength(name) for name in names)) + 8
     size = side * len(labels)
     width = max(room + size + MARGIN, 420)
@@ -40,9 +43,14 @@ def confusion(counts: Sequence[Sequence[int]], labels: Sequence[str]) -> Pillow.
     for row, values in enumerate(counts):
         total = sum(values)
         for column, count in enumerate(values):
+            if not (count or named):
+                continue  # of very many cells only those that say something
             x, y = room + column * side, room + row * side
             share = count / total if total else 0.0
-            draw.rectangle((x, y, x + side - 2, y + side - 2), fill=_shade(RIGHT if row == column else WRONG, share))
+            draw.rectangle(
+                (x, y, max(x, x + side - 2), max(y, y + side - 2)),
+                fill=_shade(RIGHT if row == column else WRONG, share),
+            )
             if count and side >= NUMBERS:
                 ink = PAPER if share > 0.5 else INK
                 draw.text((x + side / 2 - 1, y + side / 2 - 1), f"{count}", fill=ink, font=font, anchor="mm")

@@ -54,6 +54,7 @@ def run(call: Call) -> dict[str, Any]:
     from zoo.features.store import Store, check_suffix
     from zoo.loading import load
     from zoo.transformer.heads import AnyPool
+    from zoo.weights.tensors import fingerprint
 
     check_suffix(out)
     pool: AnyPool = settings.build(AnyPool, keys.pool, "pool")
@@ -64,7 +65,7 @@ def run(call: Call) -> dict[str, Any]:
     if first is None:
         raise ZooError(f"there is nothing to embed in {', '.join(words)}")
     facts = {"checkpoint": target, "layer": layer, "pool": keys.pool, "dtype": keys.dtype,
-             "tokenizer": model.tokenizer.spec.fingerprint}  # fmt: skip
+             "tokenizer": model.tokenizer.spec.fingerprint, "weights": fingerprint(model.network)}  # fmt: skip
     said = said_progress("samples embedded", quiet=call.json)
     with Store(out, facts, resume=keys.resume) as store:
         known = len(store.names)

@@ -261,7 +261,11 @@ def _songs(
             keep_seconds=keys.keep_seconds,
         ),
         Path(keys.out or MUSIC_FOLDER),
-        {"checkpoint": target, **chosen, "dtype": keys.dtype},
+        {
+            "checkpoint": target,
+            **{name: value for name, value in chosen.items() if name != "at_once"},
+            "dtype": keys.dtype,
+        },  # fewer at once draw the same
         resume=keys.resume,
         overwrite=keys.overwrite,
         quiet=quiet,

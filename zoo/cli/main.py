@@ -18,6 +18,7 @@ from typing import Any
 
 from zoo import __version__
 from zoo.cli.help import overview, verb_help
+from zoo.cli.terminal import visible
 from zoo.cli.verb import Call, Verb
 from zoo.errors import ZooError, suggest
 
@@ -135,7 +136,7 @@ def _refuse_flag(flag: str) -> str:
 def _failed(message: str, code: int, debug: bool, *, kind: str = "zoo: error: ") -> int:
     if debug:
         traceback.print_exc()
-    print(kind + " ".join(message.split()), file=sys.stderr, flush=True)
+    print(kind + visible(" ".join(message.split())), file=sys.stderr, flush=True)
     return code
 
 

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 SHOWN = 6
 """Most sounds on the picture."""
+TOLD = ("artist", "genre", "lyrics", "total", "offset")
+"""What stands beside codes that were drawn elsewhere: see ``zoo convert`` of the original's data.pth.tar."""
 MADE = ("samples.json", "codes.npz", "alignment.npz", "spectrogram.png", "index.html")
 
 
@@ -65,7 +67,9 @@ class Beginning:
             return stack.encode([self._sound(path) for path in self.sounds], self.keep_seconds) if self.sounds else {}
         from zoo.stack.codes import checked_codes
 
-        found = self._chosen(checked_codes(read_codes(Path(self.codes).expanduser()), stack.tiers))
+        arrays = read_codes(Path(self.codes).expanduser())
+        levels = {name: array for name, array in arrays.items() if name.startswith("level_")}
+        found = self._chosen(checked_codes(levels, stack.tiers))
         if self.keep_seconds is None:
             return found
         unit = stack.tiers[0].hop
@@ -74,6 +78,23 @@ class Beginning:
             raise ZooError(f"keep_seconds: must keep an id of the coarsest level, {unit / stack.rate:.3f} s or more")
         hops = {tier.level: tier.hop for tier in stack.tiers}
         return {level: codes[:, : kept // hops[level]] for level, codes in found.items()}
+
+    def came(self) -> list[dict[str, Any]]:
+        """Return what the file of codes says of each piece beside its codes: names, lyrics, and where it begins.
+
+        Raises:
+            ZooError: not of as many pieces as there are codes.
+        """
+        if self.codes is None:
+            return []
+        arrays = read_codes(Path(self.codes).expanduser())
+        told = {name: arrays[name].tolist() for name in TOLD if name in arrays}
+        rows = max(len(array) for name, array in arrays.items() if name.startswith("level_")) if told else 0
+        for name, values in told.items():
+            if not isinstance(values, list) or len(values) != rows:
+                raise ZooError(f"codes: {name} is of other pieces than the codes, of which there are {rows}")
+        numbers = range(rows) if self.pieces is None else self.pieces
+        return [{name: values[number] for name, values in told.items()} for number in numbers]
 
     def _chosen(self, codes: dict[int, Tensor]) -> dict[int, Tensor]:
         if self.pieces is None:
@@ -100,8 +121,8 @@ def read_codes(path: Path) -> dict[str, Any]:
     file = path / "codes.npz" if path.is_dir() else path
     try:
         with np.load(file, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays.files if name.startswith("level_")}
-    except (OSError, ValueError, AttributeError, zipfile.BadZipFile) as error:
+            return {name: arrays[name] for name in arrays.files if name.startswith("level_") or name in TOLD}
+    except (OSError, ValueError, AttributeError, TypeError, zipfile.BadZipFile) as error:
         reason = getattr(error, "strerror", None) or "it is no codes.npz"
         raise ZooError(f"codes: {file} cannot be read: {reason}; give codes=FILE.npz or the folder of a run") from None
 
@@ -148,10 +169,12 @@ def draw_songs(
     with locked(out), Journal(out) as journal:
         plan = _resumed(journal, stack, request, decided, out) if resume else None
         if plan is None:
-            given = beginning.given(stack)
-            plan = stack.plan(request, given)
+            if resume and not overwrite:
+                _refuse_foreign(out)
+            given, came = beginning.given(stack), beginning.came()
+            plan = stack.plan(request, given, came=came)
             _clear(out)
-            journal.begin({"settings": decided, "fits": plan.fits()}, given)
+            journal.begin({"settings": decided, "fits": plan.fits(), "came": came}, given)
         if not quiet:
             for remark in plan.remarks():
                 say(remark)
@@ -188,7 +211,21 @@ def _resumed(journal: Any, stack: Stack, request: Request, decided: Mapping[str,
                 f"{out} was drawn with {name}={before.get(name)!r}, not {value!r}; repeat its command with "
                 "resume=true, or choose another out=DIR"
             )
-    return stack.plan(request, journal.given(), earlier["fits"])
+    return stack.plan(request, journal.given(), earlier["fits"], earlier.get("came") or ())
+
+
+def _refuse_foreign(out: Path) -> None:
+    """Refuse to go on where there is music that no run in the folder can have made.
+
+    Raises:
+        ZooError: name a file of it.
+    """
+    for name in (*MADE, "000.wav"):
+        if (out / name).exists():
+            raise ZooError(
+                f"{out / name} is there, and no run that could be gone on with; say overwrite=true instead of "
+                "resume=true, or choose another out=DIR"
+            )
 
 
 def _clear(out: Path) -> None:
@@ -211,8 +248,8 @@ class _Writer:
         self.codes: dict[int, Tensor] = dict(plan.given)
         self.alignments: tuple[Tensor, ...] = ()
         self.names = [name for name in beginning.names for _ in range(request.count)] or [
-            beginning.codes or request.lyrics or request.artist or request.genre
-        ] * len(plan.seeds)
+            beginning.codes or lyrics or request.artist or request.genre for lyrics in plan.lyrics
+        ]
 
     def place(self, level: int) -> Path:
         """Return the folder of a level's sounds."""
@@ -277,28 +314,27 @@ class _Writer:
         for index, sample in enumerate(samples):
             sounds = [(f"level {level}", (place / f"{index:03d}.wav").read_bytes()) for level, place in places]
             heard = self.alignments[index].numpy() if self.alignments else None
-            pieces.append(Piece(title=f"{index:03d}, seed {sample['seed']}", sounds=sounds, alignment=heard))
+            title, sung = f"{index:03d}, seed {sample['seed']}", self._sung(index)
+            pieces.append(Piece(title=title, sounds=sounds, alignment=heard, lyrics=sung))
         request = self.request
         facts = [(name, str(value)) for name, value in self.decided.items() if value not in (None, [], "")]
-        sung = self._sung()
         return page(
             title=" · ".join(part for part in (request.artist, request.genre) if part) or "Music",
             lead=f"{self.plan.samples / self.plan.rate:.2f} seconds, drawn by {self.decided.get('checkpoint')}",
             pieces=pieces,
-            lyrics=sung,
             seconds=self.plan.samples / self.plan.rate,
             spectrogram=picture,
             facts=facts,
             remarks=self.plan.remarks(),
         )
 
-    def _sung(self) -> str:
-        """Return the lyrics as the prior reads them, a character for each column of an alignment."""
+    def _sung(self, index: int) -> str:
+        """Return the lyrics of a piece as the prior reads them, a character for each column of an alignment."""
         for stage in self.plan.stages:
             lyrics = stage.tier.config.lyrics
             if lyrics is not None and lyrics.alphabet is not None:
-                return lyrics.alphabet.clean(self.plan.lyrics)
-        return self.plan.lyrics
+                return lyrics.alphabet.clean(self.plan.lyrics[index])
+        return self.plan.lyrics[index]
 
 
 def _npz(arrays: Mapping[str, Tensor]) -> bytes:

@@ -30,11 +30,13 @@ class Piece:
         title: of the piece.
         sounds: (name, wav file), the finest level first.
         alignment: (time, characters), how much each moment attends to each character; None where it is not known.
+        lyrics: one character for each column of the alignment.
     """
 
     title: str
     sounds: Sequence[tuple[str, bytes]]
     alignment: NDArray[Any] | None = None
+    lyrics: str = ""
 
 
 def page(
@@ -42,7 +44,6 @@ def page(
     title: str,
     lead: str,
     pieces: Sequence[Piece],
-    lyrics: str,
     seconds: float,
     spectrogram: bytes,
     facts: Sequence[tuple[str, str]],
@@ -54,23 +55,23 @@ def page(
         title: of the page.
         lead: a sentence below it.
         pieces: what to play.
-        lyrics: one character for each column of an alignment.
         seconds: length of each piece.
         spectrogram: of the pieces, a PNG file.
         facts: (name, value) rows.
         remarks: what people should know.
     """
-    sections = [(piece.title, _piece(piece, lyrics, seconds)) for piece in pieces]
+    sections = [(piece.title, _piece(piece, seconds)) for piece in pieces]
     sections.append(("Spectrograms", picture("the finest level of each piece, frequency upwards", spectrogram)))
-    if lyrics and all(piece.alignment is None for piece in pieces):
-        sections.append(("Lyrics", f"<pre>{shown(lyrics)}</pre>"))
+    if all(piece.alignment is None for piece in pieces):
+        words = dict.fromkeys(piece.lyrics for piece in pieces if piece.lyrics)
+        sections += [("Lyrics", f"<pre>{shown(lyrics)}</pre>") for lyrics in words]
     notes = "".join(f'<p class="soft">{shown(remark)}</p>' for remark in remarks)
     return frame(title, lead, [*sections, ("How it was made", rows(facts) + notes)])
 
 
-def _piece(piece: Piece, lyrics: str, seconds: float) -> str:
+def _piece(piece: Piece, seconds: float) -> str:
     players = "".join(player(name, file) for name, file in piece.sounds)
-    return players if piece.alignment is None else players + _sung(piece.alignment, lyrics, seconds)
+    return players if piece.alignment is None else players + _sung(piece.alignment, piece.lyrics, seconds)
 
 
 def _sung(alignment: NDArray[Any], lyrics: str, seconds: float) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -70,15 +71,14 @@ def _train(call: Call) -> dict[str, Any]:
 
     name = one_target(call, "recipe", example="zoo train text/shakespeare_char size=tiny")
     keys, overrides = split_keys(call.pairs)
-    if keys.init is not None:
-        taken = [key for key in overrides if key.startswith(("model", "tokenizer"))]
-        if taken:
-            raise ZooError(f"init brings its own network and tokenizer; leave out {taken[0]}= or init=")
+    if keys.init is not None and (taken := [key for key in overrides if key.startswith("model")]):
+        raise ZooError(f"init brings its own network; leave out {taken[0]}= or init=")
     recipe = checked(name, overrides, size=keys.size, also=list(Keys.__dataclass_fields__))
+    tokenizer = next((key for key in overrides if key.startswith("tokenizer")), None)
 
     use_threads(keys.threads)
     with here().first_then_others():  # who finds what the first has fetched or encoded
-        prepared = _prepare(recipe, keys, call.command)  # bad input is one line, so nothing is said before
+        prepared = _prepare(recipe, keys, tokenizer, call.command)  # bad input is one line, so nothing is said before
     result = train(prepared, heading=f"{bold(name)}: {recipe.summary} ({recipe.paper})\n{describe(prepared)}")
     if not call.json:
         put(str(prepared.out))
@@ -92,12 +92,14 @@ def _train(call: Call) -> dict[str, Any]:
     }
 
 
-def _prepare(recipe: Recipe | CodecRecipe, keys: Keys, command: str) -> Prepared | PreparedCodec:
+def _prepare(recipe: Recipe | CodecRecipe, keys: Keys, tokenizer: str | None, command: str) -> Prepared | PreparedCodec:
     from zoo.codec import CodecRun
     from zoo.recipe import CodecRecipe
     from zoo.run import Run
 
-    kind: Callable[..., Run | CodecRun] = CodecRun if isinstance(recipe, CodecRecipe) else Run
+    kind: Callable[..., Run | CodecRun] = (
+        CodecRun if isinstance(recipe, CodecRecipe) else partial(Run, asked_tokenizer=tokenizer)
+    )
     asked = kind(
         recipe=recipe,
         out=Path(keys.out or f"checkpoints/{recipe.name.replace('/', '-')}"),

@@ -7,12 +7,16 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast
 
 from zoo import settings
 from zoo.errors import ZooError, suggest
 
 T = TypeVar("T")
+COMMON: Mapping[str, Any] = {
+    "overwrite": bool, "seed": int, "device": str, "dtype": Literal["float32", "bfloat16"], "threads": int | None,
+}  # fmt: skip
+"""What every verb takes: where a verb draws, computes or replaces nothing, these change nothing."""
 
 
 def key(default: Any, meaning: str, *, literal: bool = False) -> Any:
@@ -79,9 +83,13 @@ def read_keys(kind: type[T], pairs: Mapping[str, str], *, also: Sequence[str] = 
     """
     plain_kind = cast(type, kind)  # a dataclass, which its type variable cannot say
     fields = {field.name: field for field in dataclasses.fields(plain_kind)}
-    for name in pairs:
-        if name not in fields:
+    for name, text in pairs.items():
+        if name in fields:
+            continue
+        if name not in COMMON:
             raise ZooError(f"unknown setting '{name}'{suggest(name, [*fields, *also])}")
+        settings.build(COMMON[name], text, name, from_text=True)
+    pairs = {name: text for name, text in pairs.items() if name in fields}
     literal = {name: text for name, text in pairs.items() if fields[name].metadata.get("literal")}
     known = settings.fields_of(plain_kind)
     checked = {

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
-from zoo.data.files import Kind, find
+from zoo.data.files import Found, Kind, find
 from zoo.data.read import KINDS, read_rows
 from zoo.data.read_image import read_images
 from zoo.data.read_sound import read_sounds
@@ -33,6 +33,7 @@ def read_labelled(
     field: Field = "label",
     encoding: str = "utf-8",
     check: Callable[[Records[Any]], None] | None = None,
+    alone: bool = False,
 ) -> Records[Any]:
     """Read samples of one modality with a label each, split into what is learned from and what is held out.
 
@@ -45,21 +46,23 @@ def read_labelled(
         field: what a sound's label is: its label (or folder), the genre or the artist of its metadata.csv.
         encoding: of text files and tables.
         check: refuses labels; by default what ``check_labels`` refuses, for samples with one label each.
+        alone: the samples need not be enough to be split into two parts.
 
     Raises:
         ZooError: files of another kind or of several kinds, samples without a label, one class only, labels that are
             held out and never learned: one line that names it.
     """
-    _refuse_mixed(path, modality)
+    refuse_mixed(find(path), modality)
     if field != "label" and modality != "music":
         raise ZooError(f"label={field} is a column of a sound folder's metadata.csv; these samples are {modality}")
     readers: dict[Modality, Callable[[], Records[Any]]] = {
-        "text": lambda: read_rows(path, columns=columns, encoding=encoding),
-        "image": lambda: read_images(path),
+        "text": lambda: read_rows(path, columns=columns, encoding=encoding, alone=alone),
+        "image": lambda: read_images(path, alone=alone),
         "music": lambda: _sounds(path, field),
     }
     records = readers[modality]()
-    require_both(records.train, records.held_out, path)
+    if not alone:
+        require_both(records.train, records.held_out, path)
     (check or check_labels)(records)
     return records
 
@@ -98,13 +101,22 @@ def _sounds(path: str, field: Field) -> Records[Any]:
     return dataclasses.replace(records, labels=labels)
 
 
-def _refuse_mixed(path: str, modality: Modality) -> None:
-    """Refuse a folder or glob with samples of several modalities; notes beside pictures or sounds are no samples."""
-    kinds: Sequence[str] = [kind for other in ("image", "music") for kind in OWN[other]]
-    mine = [file for file in find(path).files if file.kind in OWN[modality]]
-    others = [file for file in find(path).files if file.kind in kinds and file.kind not in OWN[modality]]
-    if mine and others:
+def refuse_mixed(found: Found, modality: Modality) -> None:
+    """Refuse a folder or glob with samples of several modalities, or texts and tables of texts; notes and tables beside
+    pictures or sounds are no samples.
+
+    Raises:
+        ZooError: name one of each.
+    """
+    mine = [file for file in found.files if file.kind in OWN[modality]]
+    if not mine:
+        return
+    kinds: Sequence[str] = [kind for other in ("image", "music") for kind in OWN[other] if other != modality]
+    others = [file for file in found.files if file.kind in kinds]
+    if modality == "text":
+        others += [file for file in mine if file.kind != mine[0].kind]
+    if others:
         raise ZooError(
-            f"{path}: mixes {KINDS[mine[0].kind or 'other']} and {KINDS[others[0].kind or 'other']} "
-            f"('{others[0].name}'); give a folder of one kind"
+            f"{found.path}: mixes {KINDS[mine[0].kind or 'other']} and {KINDS[others[0].kind or 'other']} "
+            f"('{others[0].name}'); give a folder of one kind, or a glob such as '{found.path}/*{mine[0].suffix}'"
         )

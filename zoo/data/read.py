@@ -118,8 +118,16 @@ def read_rows(
     columns: Mapping[str, str] | None = None,
     required: Sequence[str] = ("text",),
     encoding: str = "utf-8",
+    alone: bool = False,
 ) -> Records[TextRow]:
     """Read texts with labels: a table, a folder of tables (train and test), or one folder of text files per class.
+
+    Args:
+        path: file, folder or glob.
+        columns: our names of columns to the tables'.
+        required: our names of the columns that must be there.
+        encoding: of the files.
+        alone: the rows need not be enough to be split into two parts.
 
     Raises:
         ZooError: nothing there, a missing column, a ragged row, fewer than seven rows: one line that names it.
@@ -140,7 +148,8 @@ def read_rows(
             load=lambda index: TextRow(text=from_file(files[index], encoding).text()),
             sha256=sha256_of_all(files),
         )
-    require_both(rows.train, rows.held_out, path)
+    if not alone:
+        require_both(rows.train, rows.held_out, path)
     return rows
 
 

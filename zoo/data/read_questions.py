@@ -28,10 +28,14 @@ class Question:
     answers: tuple[tuple[str, int], ...]
 
 
-def read_questions(path: str) -> Records[Question]:
+def read_questions(path: str, *, alone: bool = False) -> Records[Question]:
     """Read questions in SQuAD's format, version 1.1: a .json file, or a folder of them (train and test).
 
     Questions of one passage are all learnt from or all held out: passages count for the split.
+
+    Args:
+        path: of the file or folder.
+        alone: the passages need not be enough to be split into two parts.
 
     Raises:
         ZooError: no such file, another format, or an answer that does not stand where the file says.
@@ -57,7 +61,8 @@ def read_questions(path: str) -> Records[Question]:
         held = {each[index] for index in split_count(len(each))[1]}
     train = [index for index, place in enumerate(passages) if place not in held]
     held_out = [index for index, place in enumerate(passages) if place in held]
-    require_both(train, held_out, path)
+    if not alone:
+        require_both(train, held_out, path)
     return Records(
         title=found.title,
         names=names,

@@ -121,12 +121,13 @@ def read_table(
         ZooError: a missing column, a ragged or broken row (with its line), an empty table, bytes that are not UTF-8.
     """
     named = {name: columns.get(name, name) for name in (*COLUMNS, *PAIR)}
+    wanted = list(dict.fromkeys([*required, *columns]))  # who renames a column wants it, too
     data = b"".join(utf8_blocks(file.path, encoding))
     if not data.strip():
         raise ZooError(f"{file.path}: is empty")
     if file.suffix == ".jsonl":
-        return _scan_json(file, data, named, required)
-    return _scan_separated(file, data, named, required, tuple(header))
+        return _scan_json(file, data, named, required, wanted)
+    return _scan_separated(file, data, named, wanted, tuple(header))
 
 
 def _scan_separated(
@@ -167,7 +168,9 @@ def _scan_separated(
     return _table(file, data, starts, numbers, header, columns, labels)
 
 
-def _scan_json(file: DataFile, data: bytes, columns: Mapping[str, str], required: Sequence[str]) -> Table:
+def _scan_json(
+    file: DataFile, data: bytes, columns: Mapping[str, str], required: Sequence[str], wanted: Sequence[str]
+) -> Table:
     starts, numbers = array("q"), array("q")
     labels: list[str] = []
     position = 0
@@ -183,7 +186,7 @@ def _scan_json(file: DataFile, data: bytes, columns: Mapping[str, str], required
             raise ZooError(f"{where}: not valid JSON; a .jsonl file has one object on each line") from None
         if not isinstance(row, dict):
             raise ZooError(f'{where}: expected a JSON object such as {{"text": "…"}}, got {type(row).__name__}')
-        _check_header(where, tuple(row), columns, required)
+        _check_header(where, tuple(row), columns, wanted)
         for name in required:
             _text(row, columns[name], where)
         label = row.get(columns["label"])

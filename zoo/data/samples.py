@@ -10,7 +10,7 @@ from typing import Any
 
 from zoo.data.documents import from_file
 from zoo.data.files import DataFile, Found, Kind, find
-from zoo.data.labelled import OWN
+from zoo.data.labelled import OWN, refuse_mixed
 from zoo.data.read import KINDS, choose
 from zoo.data.read_image import read_image, read_images
 from zoo.data.read_sound import read_sound
@@ -19,13 +19,16 @@ from zoo.data.records import TextRow
 from zoo.errors import ZooError
 from zoo.tokenizers.base import Modality
 
+TOGETHER: tuple[Kind, ...] = ("idx", "cifar", "archive")
+"""Kinds of files of which no single one holds samples: MNIST's four, CIFAR-10's parts."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Named:
     """One sample that is still to be read.
 
     Attributes:
-        name: as people know it: the file, or the file and the row.
+        name: as people know it: the file under the path that they gave, or the file and the row.
         read: reads it; ZooError if it cannot be read.
         path: of a sound, which can be read in constant memory instead; None for all else.
     """
@@ -53,11 +56,16 @@ def samples_of(
     """
     for word in words:
         found = find(word)
-        for file in _files(found, modality):
-            yield from _samples(file, found, modality, columns or {}, encoding)
+        files = _files(found, modality)
+        if files[0].kind in TOGETHER:
+            yield from _pictures(found)
+        else:
+            for file in files:
+                yield from _samples(file, modality, columns or {}, encoding)
 
 
 def _files(found: Found, modality: Modality) -> Sequence[DataFile]:
+    refuse_mixed(found, modality)
     kinds: tuple[Kind, ...] = OWN[modality]
     if found.form == "folder" or modality != "text":
         return choose(found, *kinds)
@@ -67,10 +75,15 @@ def _files(found: Found, modality: Modality) -> Sequence[DataFile]:
     return found.files
 
 
-def _samples(
-    file: DataFile, found: Found, modality: Modality, columns: Mapping[str, str], encoding: str
-) -> Iterator[Named]:
-    name = str(file.path) if found.form != "folder" else file.name
+def _pictures(found: Found) -> Iterator[Named]:
+    """Yield pictures that several files hold together."""
+    records = read_images(found.path, alone=True)
+    for index in range(len(records)):
+        yield Named(name=f"{found.path}:{records.names[index]}", read=partial(records.load, index))
+
+
+def _samples(file: DataFile, modality: Modality, columns: Mapping[str, str], encoding: str) -> Iterator[Named]:
+    name = str(file.path)
     if file.kind == "table":
         table = read_table(file, columns, encoding=encoding)
         for row in range(len(table)):
@@ -82,6 +95,6 @@ def _samples(
     elif file.kind == "image":
         yield Named(name=name, read=lambda: read_image(file.path))
     else:
-        records = read_images(str(file.path if found.form == "file" else found.path), alone=True)
+        records = read_images(name, alone=True)
         for index in range(len(records)):
             yield Named(name=f"{name}:{records.names[index]}", read=partial(records.load, index))

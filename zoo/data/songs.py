@@ -219,6 +219,7 @@ class SongCorpus(Corpus):
         own = self._found.parts(tokenizer, settings.held_out, settings.level)
         above: tuple[TokenPart | None, TokenPart | None] = (None, None)
         if not settings.top:
+            self._refuse_other_codec(tokenizer)
             above = self._found.parts(self._coarser, settings.held_out, settings.level + 1)
         parts = [
             SongPart(ids=ids, above=over, facts=self._found.facts, names=self._found.names, genre=settings.genre)
@@ -238,6 +239,19 @@ class SongCorpus(Corpus):
             return None
         above = None if self._settings.top else self._coarser.codebook.vectors
         return Codebooks(own=tokenizer.codebook.vectors, above=above)
+
+    def _refuse_other_codec(self, tokenizer: AudioTokenizer) -> None:
+        """Refuse a level above of another codec than the tokenizer's, as ``init=`` may bring one.
+
+        Raises:
+            ZooError: say which codec it would be.
+        """
+        like = Vqvae(path=self._settings.codec, level=self._settings.level).fit([])
+        if like.spec.fingerprint != tokenizer.spec.fingerprint:
+            raise ZooError(
+                f"data.codec: level {self._settings.level} of '{self._settings.codec}' is not what the prior learned; "
+                "name the codec that it was trained with: data.codec=CODEC"
+            )
 
     @functools.cached_property
     def _coarser(self) -> VqvaeTokenizer:

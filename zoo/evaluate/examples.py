@@ -120,6 +120,7 @@ def read_examples(
     columns: Mapping[str, str] | None = None,
     answers: Mapping[str, str] | None = None,
     encoding: str = "utf-8",
+    alone: bool = False,
 ) -> Examples:
     """Read a table (CSV, TSV or JSON lines) with the columns text and label, and if need be text_b and choices.
 
@@ -128,11 +129,12 @@ def read_examples(
         columns: our names of columns to the table's.
         answers: labels to what they are called in prompts, e.g. ``{"0": "no", "1": "yes"}``.
         encoding: of the file.
+        alone: the rows need not be enough to be split into two parts.
 
     Raises:
         ZooError: nothing there, a missing column, a label that is no choice: one line that names it.
     """
-    rows = read_rows(path, columns=columns, encoding=encoding)
+    rows = read_rows(path, columns=columns, encoding=encoding, alone=alone)
     if not rows.labels:
         raise ZooError(f"{rows.title}: has no labels; give a column 'label' with the right answers")
     return Examples(

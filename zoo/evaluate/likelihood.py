@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from zoo.data.adapted import Adapted, fit
 from zoo.data.base import IGNORED, Batch, TokenData
+from zoo.data.documents import Document
 from zoo.data.images import ImageCorpus, Images
 from zoo.data.masked import Masked, MaskedCorpus
 from zoo.data.pairs import Pairs
@@ -83,8 +84,9 @@ class Likelihood:
         if self.unknown == "adapt" and (known := fit(tokenizer, documents.held_out)).table:
             tokenizer = Adapted(tokenizer, known)
         stream = encode(documents.held_out, tokenizer, key=f"{documents.key} evaluated")
-        if data.limit is not None:
-            stream = _cut(stream, tokenizer, data.limit)
+        samples = len(documents.held_out)
+        if data.limit is not None and data.limit < len(stream.ids) - 1:
+            stream, samples = _cut(stream, documents.held_out, tokenizer, data.limit)
         context = min(model.network.context, max(1, len(stream.ids) - 1))
         plain = Windows(stream, context=context, stride=context)
         metrics = _measured(model, plain, self.batch)
@@ -104,7 +106,7 @@ class Likelihood:
         return Outcome(
             data=documents.title,
             sha256=documents.sha256,
-            samples=len(documents.held_out),
+            samples=samples,
             tokens=plain.tokens,
             metrics={**metrics, "context": context},
             notes=notes,
@@ -234,13 +236,19 @@ def _measured(model: Model, data: TokenData, batch: int) -> dict[str, Any]:
             **metrics}  # fmt: skip
 
 
-def _cut(stream: Stream, tokenizer: Tokenizer[Any], tokens: int) -> Stream:
-    """Return the beginning of a stream, with the bytes that its ids stand for."""
-    if tokens >= len(stream.ids) - 1:
-        return stream
+def _cut(stream: Stream, documents: Sequence[Document], tokenizer: Tokenizer[Any], tokens: int) -> tuple[Stream, int]:
+    """Return the beginning of a stream, with the bytes of raw text that its ids stand for, and the documents in it."""
     ids = stream.ids[: tokens + 1]
-    text = tokenizer.decode(torch.from_numpy(ids.astype(np.int64)))
-    return dataclasses.replace(stream, ids=ids, text_bytes=len(text.encode("utf-8", "replace")))
+    end = tokenizer.spec.end_id
+    between = 1 if end is None else 0  # a new line joins documents, or an id that is no text
+    text = tokenizer.decode(torch.from_numpy((ids if end is None else ids[ids != end]).astype(np.int64)))
+    left, raw, begun = len(text.encode("utf-8", "replace")), 0, 0
+    for document in documents:
+        if left <= 0:
+            break
+        raw, begun = raw + min(left, document.size), begun + 1
+        left -= document.size + between
+    return dataclasses.replace(stream, ids=ids, text_bytes=raw), begun
 
 
 def _one_to_learn(records: Any) -> Any:

@@ -61,7 +61,7 @@ class Data:
 
     def images(self) -> Records[Image]:
         """Read pictures; see ``sounds``."""
-        return self.chosen(read_images(self.path))
+        return self.chosen(read_images(self.path, alone=self.part == "all"))
 
     def sounds(self) -> SoundRecords:
         """Read sounds; the held-out part is what is evaluated on, as many as ``limit`` says. Of sounds without a

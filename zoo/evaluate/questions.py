@@ -61,18 +61,25 @@ class Questions:
     form: Form = Choose()
     batch: int = 16
 
+    def __post_init__(self) -> None:
+        if self.batch < 1:
+            raise ZooError(f"batch must be at least 1, got {self.batch}")
+        if self.shots < 0:
+            raise ZooError(f"shots must be 0 or more, got {self.shots}")
+
     def run(self, model: Model, data: Data, told: Told | None = None) -> Outcome:
         """Ask all questions.
 
         Raises:
             ZooError: no labels, too few examples, a question that does not fit the context.
         """
-        examples = read_examples(data.path, columns=data.columns, encoding=data.encoding)
-        asked = [*examples.train, *examples.held_out] if data.part == "all" else [*examples.held_out]
+        whole = data.part == "all"
+        examples = read_examples(data.path, columns=data.columns, encoding=data.encoding, alone=whole)
+        asked = [*examples.train, *examples.held_out] if whole else [*examples.held_out]
         asked = [asked[number] for number in data.some(range(len(asked)))]
         pool: Sequence[Example] = examples.train
         if self.shots_path is not None:
-            other = read_examples(self.shots_path, columns=data.columns, encoding=data.encoding)
+            other = read_examples(self.shots_path, columns=data.columns, encoding=data.encoding, alone=True)
             pool = [*other.train, *other.held_out]
         form = self.form
         if isinstance(form, Choose) and not form.choices and not asked[0].choices:
@@ -111,6 +118,8 @@ class Lambada:
     batch: int = 16
 
     def __post_init__(self) -> None:
+        if self.batch < 1:
+            raise ZooError(f"batch must be at least 1, got {self.batch}")
         if self.shots and self.protocol != "cloze":
             raise ZooError(f"shots: only protocol=cloze has any; {self.protocol} asks in plain text")
 

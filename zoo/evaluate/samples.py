@@ -62,6 +62,8 @@ class Samples:
     def __post_init__(self) -> None:
         if self.count < 4:
             raise ZooError(f"count: at least 4 samples are needed to be compared, got {self.count}")
+        if self.batch < 1:
+            raise ZooError(f"batch must be at least 1, got {self.batch}")
 
     def run(self, model: Model, data: Data, told: Told | None = None) -> Outcome:
         """Draw and compare; ``told`` hears how many samples are drawn.

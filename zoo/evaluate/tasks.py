@@ -4,23 +4,24 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
-from zoo.classify.kinds import OneLabel
-from zoo.evaluate.classification import Classification
+from zoo.evaluate.classification import Answers, Classification
 from zoo.evaluate.likelihood import Likelihood
 from zoo.evaluate.questions import Lambada, Questions
 from zoo.evaluate.samples import Samples
 from zoo.model import Model
+from zoo.transformer.heads import Span
 from zoo.transformer.model import Transformer
 
-Task: TypeAlias = Likelihood | Classification | Questions | Lambada | Samples
+Task: TypeAlias = Likelihood | Classification | Answers | Questions | Lambada | Samples
 
 
 def choose(model: Model) -> Task:
-    """Return the task that suits a model where nobody names one: its head's, if it has one that names labels."""
+    """Return the task that suits a model where nobody names one: its head's, if it has one of its own."""
     network = model.network
-    if not isinstance(network, Transformer) or network.config.head is None or not network.labels:
+    head = network.config.head if isinstance(network, Transformer) else None
+    if head is None or not isinstance(network, Transformer):
         return Likelihood()
+    if isinstance(head, Span):
+        return Answers()
     own = "head" in model.card or network.config.output_transform is None  # BERT's next sentence is no task of its own
-    if own and isinstance(model.classifier().kind, OneLabel):
-        return Classification()
-    return Likelihood()
+    return Classification() if own else Likelihood()

@@ -53,14 +53,18 @@ def nearest(vectors: NDArray[Any], place: int, names: Sequence[str], count: int)
 
 
 def of_file(vectors: NDArray[Any], names: Sequence[str], name: str, count: int) -> list[Neighbour]:
-    """Return what is nearest to the sample called ``name``.
+    """Return what is nearest to the sample called ``name``, or to the only one whose path ends so.
 
     Raises:
-        ZooError: there is no such sample.
+        ZooError: there is no such sample, or there are several.
     """
-    if name not in names:
+    alike = [number for number, own in enumerate(names) if own == name]
+    alike = alike or [number for number, own in enumerate(names) if own.endswith(f"/{name}")]
+    if not alike:
         raise ZooError(f"no sample is called '{name}'{suggest(name, names, nearest=3)}")
-    return nearest(vectors, list(names).index(name), names, count)
+    if len(alike) > 1:
+        raise ZooError(f"{len(alike)} samples are called '{name}', first '{names[alike[0]]}'; write more of the path")
+    return nearest(vectors, alike[0], names, count)
 
 
 def of_token(model: Featured, text: str, count: int) -> list[Neighbour]:

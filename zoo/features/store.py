@@ -208,7 +208,7 @@ def read_embeddings(path: Path) -> tuple[NDArray[np.float32], Sequence[str]]:
             return flat.reshape(len(table), -1), table["file"].to_pylist()
         with np.load(path, allow_pickle=False) as arrays:
             embeddings, names = arrays["embeddings"], arrays["files"]
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile, EOFError) as error:
         reason = " ".join(str(error).split())
         raise ZooError(f"{path}: not a file of embeddings ({reason}); make one with 'zoo embed'") from None
     if embeddings.ndim != 2 or embeddings.dtype.kind != "f" or names.shape != embeddings.shape[:1]:

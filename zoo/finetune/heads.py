@@ -13,6 +13,7 @@ from torch import Tensor
 
 from zoo.classify.answers import Answers, Window
 from zoo.classify.kinds import AnyKind, Choices, OneLabel, SeveralLabels
+from zoo.classify.labels import right_choice, split_labels
 from zoo.classify.prediction import JOIN
 from zoo.classify.reading import OWN_IDS, Reader
 from zoo.data.labelled import check_labels, read_labelled
@@ -25,7 +26,7 @@ from zoo.finetune.labelled import Labelled
 from zoo.finetune.language_model import LanguageModel
 from zoo.finetune.material import Asked, Examples, HeadSettings
 from zoo.finetune.moves import MovedPictures
-from zoo.finetune.rows import encoded, in_windows, notes, right_choice, split_labels, used
+from zoo.finetune.rows import encoded, in_windows, notes, used
 from zoo.model import Model
 from zoo.tokenizers.none import NoTokenizer
 from zoo.train.supervised import Labels, Spans

@@ -16,7 +16,11 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from zoo.errors import ZooError
+from zoo.finetune.growing import with_head
 from zoo.model import Model
+from zoo.settings import build, tag
+from zoo.transformer.heads import Head
+from zoo.transformer.model import Transformer
 from zoo.weights.files import make_writable, read_json, write_file
 from zoo.weights.tensors import named_weights, read_tensors, write_tensors
 
@@ -97,31 +101,37 @@ def save(folder: Path, weights: Mapping[str, Tensor], settings: Mapping[str, Any
 
 @torch.no_grad()
 def apply(model: Model, folder: Path | str) -> None:
-    """Put what ``save`` wrote into a model of the same shape: the changes into its matrices, the head in place of its.
+    """Put what ``save`` wrote into the checkpoint that it was learnt on: the changes into its matrices, and its head.
 
     Args:
-        model: the checkpoint that the adapter was learnt on, with the head that it is for; changed in place.
+        model: that checkpoint, with or without the head; changed in place.
         folder: of the adapter.
 
     Raises:
-        ZooError: no adapter, or one for another network.
+        ZooError: no adapter, or one for another network; the model is as it was.
     """
     folder = Path(folder)
-    stated = read_json(folder / SETTINGS).get("scale")
+    facts = read_json(folder / SETTINGS)
+    stated = facts.get("scale")
     scale = stated if isinstance(stated, float) else 0.0
     tensors = read_tensors(folder / WEIGHTS)
     weights = named_weights(model.network)
     pairs = {name.removesuffix(".up"): name for name in tensors if name.endswith(".up")}
-    whole = [name for name in tensors if not name.endswith((".up", ".down"))]
     fits = scale > 0 and all(
         f"{name}.weight" in weights
         and f"{name}.down" in tensors
         and weights[f"{name}.weight"].shape == (tensors[f"{name}.up"].shape[0], tensors[f"{name}.down"].shape[1])
         for name in pairs
     )
-    if not fits or any(name not in weights or weights[name].shape != tensors[name].shape for name in whole):
+    if not fits or not isinstance(model.network, Transformer):
         raise ZooError(f"{folder} does not fit this model; apply it to the checkpoint that it was learnt on")
+    if facts.get("head") is not None:
+        head: Head = build(Head, facts["head"], f"{folder / SETTINGS}: head")
+        model.network = with_head(model.network, head).eval()
+        model.config, model.head = model.network.config, str(facts.get("head_name") or tag(type(head)))
+        weights = named_weights(model.network)
     for name in pairs:
         weights[f"{name}.weight"] += scale * (tensors[f"{name}.up"] @ tensors[f"{name}.down"])
-    for name in whole:
-        weights[name].copy_(tensors[name])
+    for name in tensors:
+        if not name.endswith((".up", ".down")):
+            weights[name].copy_(tensors[name])

@@ -10,10 +10,9 @@ import torch
 from torch import Tensor
 
 from zoo.classify.answers import Answers, Window
-from zoo.classify.prediction import JOIN
 from zoo.classify.reading import Row, narrow
 from zoo.data.read_questions import Question
-from zoo.data.records import Records, TextRow
+from zoo.data.records import Records
 from zoo.errors import ZooError
 from zoo.finetune.examples import Part
 from zoo.finetune.labelled import Labelled
@@ -60,28 +59,6 @@ def in_windows(
             labels.append(window.find(start, start + len(text)))
             owners.append(number)
     return Part(rows=rows, labels=torch.tensor(labels).reshape(-1, 2), numbers=owners)
-
-
-def split_labels(cell: str) -> list[str]:
-    """Return the labels in a cell, each once."""
-    return list(dict.fromkeys(part.strip() for part in cell.split(JOIN) if part.strip()))
-
-
-def right_choice(records: Records[TextRow], number: int) -> int:
-    """Return the number of a question's right choice, from 0.
-
-    Raises:
-        ZooError: fewer than two choices, or a label that names none.
-    """
-    choices, label = records[number].choices, records.labels[number]
-    where = f"{records.title}, {records.names[number]}"
-    if len(choices) < 2:
-        raise ZooError(f"{where}: needs at least two choices in the column 'choices', separated by '{JOIN}'")
-    if label in choices:
-        return choices.index(label)
-    if label.isdecimal() and int(label) < len(choices):
-        return int(label)
-    raise ZooError(f"{where}: the label {label[:40]!r} is none of its {len(choices)} choices, nor their number from 0")
 
 
 def used(data: Labelled, parts: Sequence[Part]) -> dict[str, int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,7 +37,7 @@ from zoo.transformer.config import TransformerConfig
 from zoo.transformer.model import Transformer
 from zoo.weights.folder import Contents, refuse_foreign, restate
 from zoo.weights.folder import read as read_checkpoint
-from zoo.weights.tensors import load_weights, named_weights
+from zoo.weights.tensors import fingerprint, load_weights
 
 LIMITS = {
     False: "It imitates that text; what it states is not knowledge, and the limits of the model that it comes from are "
@@ -254,6 +253,8 @@ class Prepared:
                 "base": asked.checkpoint,
                 "rank": asked.method.rank,
                 "scale": asked.method.alpha / asked.method.rank,
+                "head": to_mapping(self.model.config).get("head"),
+                "head_name": tag(type(asked.head)),
             }
             learnt = {name for name, weight in self.model.network.named_parameters() if weight.requires_grad}
             low_rank.save(asked.out / "adapter", trainer.shown(), facts, learnt)
@@ -350,15 +351,6 @@ class Prepared:
             temperature=wanted.temperature,
         )
         return [{"prompt": self.prompt, "seed": one.seed, "text": one.sample} for one in drawn]
-
-
-def fingerprint(network: nn.Module) -> str:
-    """Return a hex sha256 by which the weights of a network are told from others: of the first numbers of each."""
-    total = hashlib.sha256()
-    for name, tensor in named_weights(network).items():
-        total.update(f"{name} {tuple(tensor.shape)}".encode())
-        total.update(tensor.detach().flatten()[:1024].float().cpu().numpy().tobytes())
-    return total.hexdigest()
 
 
 def _forget(model: Model, seed: int) -> None:

@@ -10,6 +10,8 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
+SKIPPED = 1 << 12
+"""Draws of keys that are passed over together."""
 IMPOSSIBLE = -1
 """Drawn where logits hold NaN or inf, or allow no id at all; the sampler turns it into an error."""
 
@@ -92,18 +94,21 @@ class _Stream:
     def __init__(self, seed: int, skip: int) -> None:
         self._generator = torch.Generator().manual_seed(seed)
         self._left = torch.empty(0, 2, dtype=torch.int32)
-        for size in (Race.KEYS,) * (skip // Race.KEYS) + (skip % Race.KEYS,):
-            self.take(size)
+        drawn = skip // Race.KEYS
+        for first in range(0, drawn, SKIPPED):  # many at once give the numbers of one after the other
+            self._draw(min(SKIPPED, drawn - first))
+        self.take(skip % Race.KEYS)
 
     def take(self, count: int) -> Tensor:
         """Return the next ``count`` keys, int32 (count, 2), at most as many as are drawn at once."""
         if len(self._left) < count:
-            limits = torch.iinfo(torch.int32)
-            size = (Race.KEYS, 2)
-            fresh = torch.randint(limits.min, limits.max, size, dtype=torch.int32, generator=self._generator)
-            self._left = torch.cat((self._left, fresh))
+            self._left = torch.cat((self._left, self._draw(1)))
         taken, self._left = self._left[:count], self._left[count:]
         return taken
+
+    def _draw(self, times: int) -> Tensor:
+        limits, size = torch.iinfo(torch.int32), (times * Race.KEYS, 2)
+        return torch.randint(limits.min, limits.max, size, dtype=torch.int32, generator=self._generator)
 
 
 def hashed_uniform(keys: Tensor, count: int) -> Tensor:

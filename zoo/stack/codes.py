@@ -31,7 +31,10 @@ def checked_codes(codes: Mapping[Any, Any], tiers: Sequence[Tier]) -> dict[int, 
             raise ZooError(
                 f"codes: '{key}' is no level with a prior; there are {', '.join(f'level_{x}' for x in sizes)}"
             )
-        rows = torch.as_tensor(value)
+        try:
+            rows = torch.as_tensor(value)
+        except (TypeError, ValueError, RuntimeError):
+            raise ZooError(f"codes: {key} must be whole numbers (pieces, time)") from None
         rows = rows[None] if rows.ndim == 1 else rows
         if rows.ndim != 2 or rows.is_floating_point() or rows.is_complex() or not rows.numel():
             raise ZooError(f"codes: {key} must be whole numbers (pieces, time), got {rows.dtype} {tuple(rows.shape)}")

@@ -185,11 +185,22 @@ class Stack(Model):
         return tuple(tier.level for tier in self.tiers)
 
     def plan(
-        self, request: Request, given: Mapping[int, Tensor] | None = None, fits: Mapping[str, Any] | None = None
+        self,
+        request: Request,
+        given: Mapping[int, Tensor] | None = None,
+        fits: Mapping[str, Any] | None = None,
+        came: Sequence[Mapping[str, Any]] = (),
     ) -> Plan:
         """Return what a request comes to; see ``make_plan``."""
         return make_plan(
-            request, self.tiers, rate=self.rate, given=given or {}, device=self.device, dtype=self.dtype, fits=fits
+            request,
+            self.tiers,
+            rate=self.rate,
+            given=given or {},
+            device=self.device,
+            dtype=self.dtype,
+            fits=fits,
+            came=came,
         )
 
     def encode(self, sounds: Sequence[Waveform], seconds: float | None = None) -> dict[int, Tensor]:

@@ -140,7 +140,7 @@ class Plan:
         samples: length of a piece.
         rate: samples a second.
         seeds: of each piece.
-        lyrics: cleaned of nothing, as they were asked for.
+        lyrics: of each piece, cleaned of nothing.
     """
 
     stages: tuple[Stage, ...]
@@ -148,7 +148,7 @@ class Plan:
     samples: int
     rate: int
     seeds: tuple[int, ...]
-    lyrics: str
+    lyrics: tuple[str, ...]
 
     def fits(self) -> dict[str, Any]:
         """Return what must stay as it is when the run is gone on with, as JSON holds it."""
@@ -181,6 +181,7 @@ def make_plan(
     device: torch.device,
     dtype: torch.dtype,
     fits: Mapping[str, Any] | None = None,
+    came: Sequence[Mapping[str, Any]] = (),
 ) -> Plan:
     """Return the plan for a request, refused in one line where something does not fit.
 
@@ -191,6 +192,8 @@ def make_plan(
         given: codes to begin with, (rows, time) by level.
         device, dtype: where and in what the priors draw.
         fits: what an earlier run decided, see ``Plan.fits``.
+        came: what is known of each row of ``given``: ``artist``, ``genre``, ``lyrics``, and in samples ``total`` and
+            ``offset``; what the request says counts more.
 
     Raises:
         ZooError: levels that do not exist or cannot be drawn, lengths, names or settings out of range, no memory.
@@ -210,13 +213,10 @@ def make_plan(
     if request.seconds is not None:
         made = kept + max(round(request.seconds * rate / unit), 1) * unit
     made = max(-(-made // unit) * unit, unit)
-    timing = coarse.config.labels.timing if coarse.config.labels else None
-    total = made if request.total_seconds is None else round(request.total_seconds * rate)
-    if request.total_seconds is None and timing is not None:
-        total = max(total, math.ceil(timing.shortest * rate))
-    if total < made:
-        raise ZooError(f"total_seconds: the whole piece must be as long as what is made, {made / rate:.2f} s")
-    piece = Piece(artist=request.artist, genre=request.genre, lyrics=request.lyrics, total=total)
+    known_rows = came or [{}] * rows
+    said = [_piece(request, known_rows[row], coarse.config, made, rate) for row in range(rows)]
+    said = [piece for piece in said for _ in range(request.count)]
+    _refuse_unheard(said, tiers, unknown=request.unknown)
     stages = []
     for place, tier in enumerate(tiers):
         have = min(given[tier.level].shape[1], made // tier.hop) if tier.level in given else 0
@@ -231,18 +231,52 @@ def make_plan(
             raise ZooError(
                 f"levels: level {tier.level} needs the codes of level {above}: draw that too, or give codes="
             )
-        stages.append(_stage(request, tier, piece, pieces, made // tier.hop, have, tiers, device, dtype, fits))
+        stages.append(_stage(request, tier, said, made // tier.hop, have, tiers, device, dtype, fits))
     if not stages:
         raise ZooError("nothing is left to draw: all codes are given; say seconds= for more, or levels=")
     seeds = tuple(request.seed + index for index in range(pieces))
-    return Plan(stages=tuple(stages), given=given, samples=made, rate=rate, seeds=seeds, lyrics=request.lyrics)
+    lyrics = tuple(piece.lyrics for piece in said)
+    return Plan(stages=tuple(stages), given=given, samples=made, rate=rate, seeds=seeds, lyrics=lyrics)
+
+
+def _piece(request: Request, came: Mapping[str, Any], coarse: PriorConfig, made: int, rate: int) -> Piece:
+    """Return what is said of a piece: by the request, else by what came with its codes.
+
+    Raises:
+        ZooError: it is longer than the whole of it is said to be.
+    """
+    offset = int(came.get("offset", 0))
+    if request.total_seconds is not None:
+        total = round(request.total_seconds * rate)
+    elif "total" in came:
+        total = int(came["total"])
+    else:
+        timing = coarse.labels.timing if coarse.labels else None
+        total = max(made, 0 if timing is None else math.ceil(timing.shortest * rate))
+    if total < offset + made:
+        least = (offset + made) / rate
+        raise ZooError(f"total_seconds: the whole piece must be as long as what is made of it, {least:.2f} s")
+    words = {name: getattr(request, name) or str(came.get(name, "")) for name in ("artist", "genre", "lyrics")}
+    return Piece(**words, total=total, offset=offset)
+
+
+def _refuse_unheard(said: Sequence[Piece], tiers: Sequence[Tier], *, unknown: bool) -> None:
+    """Refuse what no prior listens to, unless unknown names are not minded.
+
+    Raises:
+        ZooError: name it.
+    """
+    labels = any(tier.config.labels is not None for tier in tiers)
+    lyrics = any(tier.config.lyrics is not None for tier in tiers)
+    for name, heard in (("artist", labels), ("genre", labels), ("lyrics", lyrics)):
+        if not heard and not unknown and any(getattr(piece, name) for piece in said):
+            raise ZooError(f"{name}: no prior here is told of it; leave it out, or say unknown=ok")
 
 
 def _stage(
     request: Request,
     tier: Tier,
-    piece: Piece,
-    pieces: int,
+    said: Sequence[Piece],
     total: int,
     given: int,
     tiers: Sequence[Tier],
@@ -251,10 +285,10 @@ def _stage(
     fits: Mapping[str, Any] | None,
 ) -> Stage:
     config, coarsest = tier.config, tier.level == tiers[0].level
-    finest_first = [each.level for each in reversed(tiers)]
+    place = [each.level for each in reversed(tiers)].index(tier.level)  # the finest first
     settings = SamplingSettings(
         max_new_tokens=0,
-        temperature=_of(request.temperature, TEMPERATURE, coarsest, finest_first.index(tier.level), "temperature"),
+        temperature=_of(request.temperature, TEMPERATURE, coarsest, place, len(tiers), "temperature"),
         top_k=request.top_k,
         top_p=request.top_p,
         min_p=request.min_p,
@@ -263,13 +297,13 @@ def _stage(
     )
     if settings.guidance != 1 and config.labels is None:
         raise ZooError(f"guidance: the prior of level {tier.level} is told no labels; leave it out")
-    step = step_of(config, _of(request.hop, HOP, coarsest, finest_first.index(tier.level), "hop"))
-    told = tier.telling.of(piece, unknown=request.unknown)
+    step = step_of(config, _of(request.hop, HOP, coarsest, place, len(tiers), "hop"))
+    told = tuple(tier.telling.of(piece, unknown=request.unknown) for piece in said)
     begins, length = _segments(request.parallel_segments, total, given, config.above.ratio if config.above else 0)
     fit = fitted(
         tier.config,
         tier.level,
-        rows=pieces * len(begins),
+        rows=len(said) * len(begins),
         windowed=bool(windows(length, config.context, step, given=given)),
         guided=settings.guidance != 1,
         most=request.at_once,
@@ -278,6 +312,7 @@ def _stage(
     )
     if fits is not None:
         rows, chunk = fits[str(tier.level)]
+        rows = min(rows, request.at_once or rows)  # fewer at once draw the same
         fit = Fit(rows=rows, chunk=chunk, need=fit.need)
     return Stage(
         tier=tier,
@@ -285,7 +320,7 @@ def _stage(
         given=given,
         step=step,
         settings=settings,
-        told=(told,) * pieces,
+        told=told,
         begins=begins,
         length=length,
         fit=fit,
@@ -303,15 +338,22 @@ def _segments(count: int, total: int, given: int, ratio: int) -> tuple[tuple[int
 
 
 def _of(
-    value: float | tuple[float, ...] | None, default: tuple[float, float], coarsest: bool, place: int, name: str
+    value: float | tuple[float, ...] | None,
+    default: tuple[float, float],
+    coarsest: bool,
+    place: int,
+    levels: int,
+    name: str,
 ) -> float:
     """Return the value of one level."""
     if value is None:
         return default[coarsest]
     if not isinstance(value, tuple):
         return value
-    if place >= len(value):
-        raise ZooError(f"{name}: give one number, or one for each level, the finest first; got {len(value)}")
+    if len(value) > levels or place >= len(value):
+        raise ZooError(
+            f"{name}: give one number, or one for each of {levels} levels, the finest first; got {len(value)}"
+        )
     return value[place]
 
 
