@@ -19,6 +19,7 @@ from benchmarks.limits import product_rate, read_bandwidth
 from benchmarks.measure import Row, row, settle
 from zoo.architecture import outline
 from zoo.errors import ZooError
+from zoo.generate.cascade import SPAN
 from zoo.generate.sampler import Sampler
 from zoo.generate.settings import SamplingSettings
 from zoo.music.config import PriorConfig
@@ -247,8 +248,9 @@ def _row_of(name: str, sizes: Sizes, found: Found, machine: Machine, *, songs: i
     for level, segments in zip(sizes.levels, parts, strict=True):
         rows = songs * segments
         got, work = found[level.name, rows], Work.of(level, sizes.dtype)
-        walk = Walk.of(-(-_total(sizes, level) // segments), level)
-        taken = [sum_ + walk.seconds(step, got.reading, level) for sum_, step in zip(taken, got.steps, strict=True)]
+        total = -(-_total(sizes, level) // segments)
+        walk, ours = Walk.of(total, level), Walk.of(total, level, span=SPAN)
+        taken = [sum_ + ours.seconds(step, got.reading, level) for sum_, step in zip(taken, got.steps, strict=True)]
         floor += walk.seconds(work.step(rows, machine), work.reading(rows, level.read, machine), level)
     return [
         row(name, "zoo, estimated", "minutes", [each / songs / 60 for each in taken]),

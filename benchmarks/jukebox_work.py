@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 
 import torch
 from torch import nn
 
 from zoo.architecture import outline
+from zoo.generate.cascade import windows
 from zoo.music.config import PriorConfig
 from zoo.music.prior import Prior
-from zoo.music.windows import starts
 from zoo.transformer.cache import LayerCache, TransformerCache
 
 
@@ -94,19 +93,21 @@ def as_prior(network: nn.Module) -> Prior:
 
 @dataclass(frozen=True, kw_only=True)
 class Walk:
-    """How a level of a piece is drawn: ids drawn, and ids read again where windows begin."""
+    """How a level of a piece is drawn: ids drawn, and ids read again where a window, or a span of one, begins."""
 
     drawn: int
     reread: int
 
     @classmethod
-    def of(cls, total: int, level: Level) -> Walk:
-        """Return it for ``total`` ids."""
+    def of(cls, total: int, level: Level, *, span: int | None = None) -> Walk:
+        """Return it for ``total`` ids; a window is read afresh after each ``span`` ids, or only where it begins."""
         context = level.config.context
-        if total <= context:
-            return cls(drawn=total, reread=0)
-        begins = starts(total, context, context - level.read)
-        return cls(drawn=total, reread=sum(before + context - begin for before, begin in pairwise(begins)))
+        begins = [
+            begin - window.start
+            for window in windows(total, context, context - level.read)
+            for begin in range(window.first, window.end, span or context)
+        ]
+        return cls(drawn=total, reread=sum(begins))
 
     def seconds(self, step: float, reading: float, level: Level) -> float:
         """Return what it takes, from the seconds of a step and of reading the beginning of a window."""

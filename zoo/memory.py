@@ -48,3 +48,10 @@ def _left_to_process() -> int | None:
         return None
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     return max(limit - pages * resource.getpagesize(), 0)
+
+
+def is_exhausted(error: BaseException) -> bool:
+    """Return whether ``error`` is Python's, the GPU's or the CPU allocator's way of saying that memory ran out."""
+    return (
+        isinstance(error, MemoryError) or "OutOfMemory" in type(error).__name__ or "can't allocate memory" in str(error)
+    )

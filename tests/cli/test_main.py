@@ -95,7 +95,7 @@ def test_values_keep_everything_after_the_first_equals_sign() -> None:
         (KeyboardInterrupt(), 130, "zoo: error: interrupted"),
         (RuntimeError("boom"), 1, "zoo: internal error: RuntimeError: boom; rerun with --debug to see where"),
         (PermissionError(13, "Permission denied", "/a b"), 2, "zoo: error: Permission denied: '/a b'"),
-        (MemoryError(), 2, "zoo: error: out of memory; try a smaller train.batch, model or max_new_tokens"),
+        (MemoryError(), 2, "zoo: error: out of memory; try a smaller model"),
         (SystemExit(143), 143, ""),
     ],
 )

@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from tests.cli.conftest import Zoo
+from zoo.train.loop import Trainer
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = ("text/file", "size=tiny", "tokenizer=byte", "train.steps=4", "train.evaluate_every=0", "threads=1")
@@ -153,3 +154,23 @@ def test_a_signal_saves_and_resume_goes_on(tmp_path: Path, text_file: Path, numb
     assert f"stopped and saved in {tmp_path / 'run'}; the same command with resume=true goes on" in err
     assert "Traceback" not in err
     assert (tmp_path / "run" / "model.safetensors").is_file()
+
+
+@pytest.mark.parametrize(
+    ("batch", "mend"),
+    [
+        ("train.batch=6", "train.batch=6; say train.batch=3 train.accumulation=2, for the same updates"),
+        ("train.batch=9", "train.batch=9; say train.batch=3 train.accumulation=3, for the same updates"),
+        ("train.batch=1", "train.batch=1; take a smaller model or context"),
+    ],
+)
+def test_too_little_memory_is_answered_with_a_batch_that_takes_less(
+    zoo: Zoo, text_file: Path, monkeypatch: pytest.MonkeyPatch, batch: str, mend: str
+) -> None:
+    def exhausted(trainer: Trainer) -> None:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 99 bytes")
+
+    monkeypatch.setattr(Trainer, "_update", exhausted)
+    done = zoo("train", *TINY, f"data.path={text_file}", "out=run", batch)
+    assert done.code == 2
+    assert f"zoo: error: out of memory with {mend}" in done.err

@@ -14,7 +14,7 @@ from zoo.architecture import build_network
 from zoo.data.write_sound import write_wav
 from zoo.errors import ZooError
 from zoo.evaluate.likelihood import Likelihood
-from zoo.evaluate.outcome import Histogram, Pictures, Surprise
+from zoo.evaluate.outcome import Histogram, Pictures, Sounds, Surprise, Texts
 from zoo.evaluate.part import Data
 from zoo.model import Model
 from zoo.tokenizers.audio.mu_law import MuLawTokenizer
@@ -42,7 +42,11 @@ def test_text_side_by_side_and_strided(tmp_path: Path) -> None:
     assert metrics["stride"] == 16
     assert any("side by side" in note for note in found.notes)
     assert any("at least 112 before it" in note for note in found.notes)
-    (surprise,) = found.exhibits
+    surprise, nats, texts = found.exhibits
+    assert isinstance(nats, Histogram)
+    assert isinstance(texts, Texts)
+    assert len(texts.entries) == 2
+    assert all(whole.startswith(begun) for begun, whole in texts.entries)
     assert isinstance(surprise, Surprise)
     assert "".join(text for text, _ in surprise.pieces) == TEXT[:129]
     ids = model.tokenizer.encode(TEXT[:129])
@@ -156,6 +160,9 @@ def test_sounds_in_bits_per_second(tmp_path: Path) -> None:
     per_id = found.metrics["loss"] / math.log(2)
     assert found.metrics["bits_per_second"] == pytest.approx(per_id * 1000)
     assert found.metrics["seconds"] == pytest.approx(3.0, abs=0.1)
+    (heard,) = found.exhibits
+    assert isinstance(heard, Sounds)
+    assert [len(sound.samples) for _, sound in heard.entries] == pytest.approx([1000] * 3, abs=8)
 
 
 def test_data_of_another_kind(tmp_path: Path) -> None:

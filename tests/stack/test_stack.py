@@ -13,6 +13,7 @@ import torch
 import zoo
 from tests.stack.parts import CODES, CONTEXT, HOPS, RATE, save
 from zoo.errors import ZooError
+from zoo.music.telling import Piece, Telling
 from zoo.stack.journal import Journal
 from zoo.stack.model import Stack
 from zoo.stack.plan import Request
@@ -235,3 +236,25 @@ def test_a_stack_s_codec_serves_wherever_a_codec_does(folder: Path, stack: Stack
     codec = zoo.load_codec(folder, device="cpu")
     assert codec.hops == HOPS
     assert torch.equal(codec.codebook(1).vectors, stack.tokenizers[1].codebook.vectors)
+
+
+def test_words_for_a_prior_alone_are_the_numbers_that_it_is_told(folder: Path) -> None:
+    top = zoo.load(folder.parent / "top", device="cpu")
+    prior, hop = top.network, HOPS[-1]
+    telling = Telling(config=prior.config, hop=hop)
+    told = telling.of(Piece(artist="organ", lyrics="do re mi", total=top.tokenizer.rate))
+    assert prior.config.labels.timing is None
+    row = telling.labels(told, 0)
+    row[0] = CONTEXT * hop  # the shortest song is a window here
+    numbers = {"labels": row[None], "lyrics": telling.lyrics(told, 0)[0][None]}
+    said = top.draw(conditions={"artist": "organ", "lyrics": "do re mi"}, max_new_tokens=12, seed=1)[0]
+    same = top.draw(conditions=numbers, max_new_tokens=12, seed=1)[0]
+    assert torch.equal(said.ids, same.ids)
+    ids = torch.tensor([[prior.start_id, 3, 4]])
+    organ, flute = (top.logits(ids, conditions={"artist": name, "lyrics": "do re mi"}) for name in ("organ", "flute"))
+    assert torch.equal(organ, top.logits(ids, conditions=numbers))
+    assert not torch.allclose(organ, flute)
+    with pytest.raises(ZooError, match="artist: give words or numbers, not both"):
+        top.draw(conditions={**numbers, "artist": "organ"})
+    with pytest.raises(ZooError, match="unknown artist 'orgam'; did you mean 'organ'"):
+        top.draw(conditions={"artist": "orgam"})

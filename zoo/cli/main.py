@@ -21,6 +21,7 @@ from zoo.cli.help import overview, verb_help
 from zoo.cli.terminal import visible
 from zoo.cli.verb import Call, Verb
 from zoo.errors import ZooError, suggest
+from zoo.memory import is_exhausted
 
 VERBS = {
     "list": "show recipes, checkpoints and tokenizers",
@@ -42,6 +43,16 @@ VERBS = {
 }
 """Verb to summary; the verb's module is ``zoo.cli.<verb>``, imported only when it is asked for."""
 
+LIGHTER = {
+    "train": "take a smaller model or train.batch",
+    "finetune": "take a smaller train.batch or context, or say method=last or method=lora",
+    "generate": "draw less at once (count=1; of music at_once=1), less of it (max_new_tokens, seconds), or say "
+    "dtype=bfloat16",
+    "evaluate": "halve task.batch, or say dtype=bfloat16",
+    "classify": "halve batch, or say dtype=bfloat16",
+    "embed": "halve batch, or say dtype=bfloat16",
+}
+"""What takes less memory, by verb."""
 FLAGS = ("--help", "--version", "--json", "--debug")
 INTERRUPTED, TERMINATED = 130, 143
 
@@ -71,8 +82,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as error:  # a signal, or a part of ours that ends the program on purpose
         return error.code if isinstance(error.code, int) else 1
     except Exception as error:
-        if _is_out_of_memory(error):
-            return _failed("out of memory; try a smaller train.batch, model or max_new_tokens", 2, debug)
+        if is_exhausted(error):
+            return _failed(f"out of memory; {LIGHTER.get(_verb(words), 'try a smaller model')}", 2, debug)
         hint = "" if debug else "; rerun with --debug to see where"
         return _failed(f"internal error: {type(error).__name__}: {error}{hint}", 1, debug, kind="zoo: ")
 
@@ -140,11 +151,8 @@ def _failed(message: str, code: int, debug: bool, *, kind: str = "zoo: error: ")
     return code
 
 
-def _is_out_of_memory(error: Exception) -> bool:
-    """Return whether ``error`` is Python's, the GPU's or the CPU allocator's way of saying so (torch not imported)."""
-    return (
-        isinstance(error, MemoryError) or "OutOfMemory" in type(error).__name__ or "can't allocate memory" in str(error)
-    )
+def _verb(words: Sequence[str]) -> str:
+    return next((word for word in words if not word.startswith("-")), "")
 
 
 @contextmanager

@@ -83,7 +83,7 @@ class _Score:
     def add(self, logits: Tensor, targets: Tensor) -> None:
         """Take logits (count, classes) and the right ones (count,)."""
         size = max(1, IN_CACHE // logits.shape[-1]) if logits.is_cpu else max(1, len(logits))
-        for some, right in zip(logits.split(size), targets.split(size), strict=True):
+        for some, right in zip(torch.split(logits, size), torch.split(targets, size), strict=True):
             losses = nn.functional.cross_entropy(some.float(), right, reduction="none")
             self._nats += losses.double().sum().cpu()
             self._correct += _count_correct(some, right)

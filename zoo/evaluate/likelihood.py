@@ -10,10 +10,9 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from zoo.data.adapted import Adapted, fit
-from zoo.data.base import IGNORED, Batch, TokenData
+from zoo.data.base import Batch, TokenData
 from zoo.data.documents import Document
 from zoo.data.images import ImageCorpus, Images
 from zoo.data.masked import Masked, MaskedCorpus
@@ -24,19 +23,16 @@ from zoo.data.sounds import SoundCorpus, Sounds
 from zoo.data.stream import Stream, encode
 from zoo.data.text import TextCorpus
 from zoo.errors import ZooError
-from zoo.evaluate import outcome as shown
 from zoo.evaluate.language_model import evaluate
-from zoo.evaluate.outcome import Exhibit, Outcome, Told
+from zoo.evaluate.outcome import Outcome, Told
 from zoo.evaluate.part import Data
+from zoo.evaluate.shown import of_pictures, of_sounds, of_text
 from zoo.evaluate.windows import Windows
-from zoo.generate.sampler import evaluation_mode
 from zoo.model import Model
 from zoo.tokenizers.base import TextTokenizer, Tokenizer
 
-PIECES = 400
-"""Tokens of the beginning of a text that are shown by how little they were expected."""
-SHOWN = 8
-"""Pictures that are shown of the easiest and of the hardest."""
+MOST_ROWS = 256
+"""Pictures among which the easiest and the hardest are looked for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +98,7 @@ class Likelihood:
             )
         if not stream.lossless:
             notes.append("lossless is false: the ids do not tell all of the text, so bits per byte flatter the model")
-        exhibits = [_surprise(model, stream)] if isinstance(model.tokenizer, TextTokenizer) else []
+        exhibits = of_text(model, stream, data.seed) if isinstance(model.tokenizer, TextTokenizer) else []
         return Outcome(
             data=documents.title,
             sha256=documents.sha256,
@@ -159,7 +155,7 @@ class Likelihood:
         encoded = corpus.encode(model.tokenizer, model.network.context)
         counted = _Limited(encoded, None)
         metrics = _measured(model, counted, self.batch)
-        exhibits = _hardest(model, records, counted) if model.network.causal else []
+        exhibits = of_pictures(model, records, _Limited(counted, MOST_ROWS)) if model.network.causal else []
         return Outcome(
             data=records.title,
             sha256=records.sha256,
@@ -184,6 +180,7 @@ class Likelihood:
             tokens=counted.tokens,
             metrics={**metrics, "seconds": counted.tokens / per_second},
             notes=[*notes, "bits per second compare at an equal loss of the tokenizer only: see zoo reconstruct"],
+            exhibits=[of_sounds(model, records)],
         )
 
 
@@ -264,52 +261,3 @@ def _classes(model: Model, records: Records[Any]) -> tuple[tuple[str, ...], list
     if records.label_names == classes:
         return classes, ["the model was told the class of each sample"]
     return (), ["the model takes classes, but the data does not state them: it was told none"]
-
-
-@torch.inference_mode()
-def row_nats(model: Model, data: TokenData, batch: int) -> list[tuple[int, float]]:
-    """Return (sample number, nats) of each held-out row."""
-    found = []
-    with evaluation_mode(model.network):
-        for host in data.held_out(batch):
-            rows = host.to(model.device)
-            logits = model.network(rows.ids, lengths=rows.lengths, conditioning=rows.conditioning).float()
-            wanted = rows.targets.clamp(min=0)
-            logs = logits.log_softmax(-1).gather(-1, wanted[..., None])[..., 0]
-            nats = -logs.where(rows.targets != IGNORED, 0).double().sum(1)
-            found += list(zip(host.indices.tolist(), nats.tolist(), strict=True))
-    return found
-
-
-def _hardest(model: Model, records: Records[Any], data: TokenData) -> list[Exhibit]:
-    """Return the pictures with the fewest and the most nats, of the first batches."""
-    nats = sorted(row_nats(model, _Limited(data, 256), 8), key=lambda pair: pair[1])
-
-    def entries(pairs: list[tuple[int, float]]) -> list[tuple[str, Any]]:
-        decoded = ((number, value, model.tokenizer.encode(records[number])) for number, value in pairs)
-        return [
-            (f"{records.names[number]}: {value:.0f} nats", model.tokenizer.decode(ids))
-            for number, value, ids in decoded
-        ]
-
-    values = np.array([value for _, value in nats])
-    return [
-        shown.Pictures(title="Easiest to predict", entries=entries(nats[:SHOWN])),
-        shown.Pictures(title="Hardest to predict", entries=entries(nats[::-1][:SHOWN])),
-        shown.Histogram(title="Nats of each picture", across="nats", groups={"held out": values}),
-    ]
-
-
-@torch.inference_mode()
-def _surprise(model: Model, stream: Stream) -> shown.Surprise:
-    """Return the beginning of a text with the nats of each token."""
-    assert isinstance(model.tokenizer, TextTokenizer)
-    count = min(PIECES, model.network.context, len(stream.ids) - 1)
-    ids: Tensor = torch.from_numpy(stream.ids[: count + 1].astype(np.int64))
-    logs = model.logits(ids[None, :-1])[0].log_softmax(-1)
-    nats = -logs.gather(1, ids[1:, None].to(logs.device))[:, 0]
-    texts = [model.tokenizer.decode(ids[: end + 1]) for end in range(count + 1)]
-    pieces = [(texts[0], 0.0)]
-    for number in range(count):
-        pieces.append((texts[number + 1][len(texts[number]) :], float(nats[number])))
-    return shown.Surprise(title="The beginning of the text: the darker, the less expected", pieces=pieces)

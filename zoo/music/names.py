@@ -120,6 +120,11 @@ def _number(kind: str, said: str, name: str, table: Mapping[str, int], unknown: 
         return table[name]
     if unknown:
         return UNKNOWN
+    if not table:
+        raise ZooError(
+            f"unknown {kind} '{said[:60]}': this model comes without names; put the table of its numbers "
+            f"(v2_{kind}_ids.txt, or v3's) beside its weights. unknown=ok goes on without"
+        )
     raise ZooError(f"unknown {kind} '{said[:60]}'{suggest(name, table, nearest=3)}; unknown=ok goes on without")
 
 

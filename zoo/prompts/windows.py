@@ -12,10 +12,13 @@ from zoo.errors import ZooError
 from zoo.generate.padding import PaddedIds
 from zoo.generate.settings import SamplingSettings
 from zoo.music.prior import Prior
+from zoo.music.telling import Piece, Telling
 from zoo.network import Conditioning
 from zoo.prompts.base import NONE, Prompts, Start
 from zoo.tokenizers.audio.base import AudioTokenizer
 from zoo.tokenizers.base import Tokenizer
+
+WORDS = ("artist", "genre", "lyrics")
 
 
 class Windows(Prompts):
@@ -23,8 +26,9 @@ class Windows(Prompts):
 
     What is told are rows of numbers: ``labels`` (see ``zoo.music.config.Labels``), ``above`` (the window's ids of the
     level above) and ``lyrics`` (lyric ids). What is left out is told as unknown: no artist, no genre, no words, at the
-    beginning of the shortest song that there is; ``above`` cannot be left out. ``zoo.generate.cascade`` makes these
-    rows of names and words, window after window.
+    beginning of the shortest song that there is; ``above`` cannot be left out. In place of numbers, ``artist``,
+    ``genre`` and ``lyrics`` may be words, which tell of the beginning of that song. ``zoo.generate.cascade`` tells of
+    longer ones, window after window.
     """
 
     def __init__(self, network: Prior, tokenizer: Tokenizer[Any]) -> None:
@@ -79,7 +83,7 @@ class Windows(Prompts):
         Raises:
             ZooError: conditions that the prior does not take, or of another shape.
         """
-        known, config = dict(conditions or {}), self.prior.config
+        known, config = self._numbers(conditions or {}), self.prior.config
         takes = {
             "labels": config.labels and config.labels.row,
             "above": config.above and self.prior.context // config.above.ratio,
@@ -100,13 +104,43 @@ class Windows(Prompts):
             )
         row = torch.zeros(size, dtype=torch.int64)
         if name == "labels":
-            labels = self.prior.config.labels
-            assert labels is not None
-            window = self.prior.context * (self.tokenizer.hop if isinstance(self.tokenizer, AudioTokenizer) else 1)
-            shortest = labels.timing.shortest * labels.timing.rate if labels.timing else 0
-            row[:3] = torch.tensor([max(window, int(shortest) + 1), 0, window])
+            row[:3] = torch.tensor([self._shortest, 0, self.prior.context * self._hop])
             row[4:] = -1
         return row
+
+    def _numbers(self, conditions: Mapping[str, Any]) -> dict[str, Any]:
+        """Return conditions with words in numbers.
+
+        Raises:
+            ZooError: names that the prior does not know, or words for what it is not told.
+        """
+        known, config = dict(conditions), self.prior.config
+        words = {name: known.pop(name) for name in WORDS if isinstance(known.get(name), str)}
+        if not words:
+            return known
+        telling = Telling(config=config, hop=self._hop)
+        told = telling.of(Piece(**words, total=self._shortest))
+        for name, asked, heard in (
+            ("labels", "artist" in words or "genre" in words, config.labels),
+            ("lyrics", "lyrics" in words, config.lyrics),
+        ):
+            if asked and (heard is None or name in known):
+                why = "this prior is not told them" if heard is None else "give words or numbers, not both"
+                raise ZooError(f"{', '.join(words)}: {why}")
+            if asked:
+                known[name] = telling.labels(told, 0) if name == "labels" else telling.lyrics(told, 0)[0]
+        return known
+
+    @property
+    def _hop(self) -> int:
+        return self.tokenizer.hop if isinstance(self.tokenizer, AudioTokenizer) else 1
+
+    @property
+    def _shortest(self) -> int:
+        """Samples of the shortest song."""
+        labels = self.prior.config.labels
+        least = labels.timing.shortest * labels.timing.rate if labels and labels.timing else 0
+        return max(self.prior.context * self._hop, int(least) + 1)
 
 
 def _rows_of(name: str, values: Any, size: int, count: int) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -25,15 +25,23 @@ GB = 1e9
 
 @dataclass(frozen=True, kw_only=True)
 class Need:
-    """Bytes that drawing takes: of the weights, for each row, and for each id of a row that is read at once."""
+    """Bytes that drawing takes.
+
+    Attributes:
+        weights: of the prior.
+        row: for each row.
+        read: for each id of a row that is read at once.
+        align: for looking where the lyrics are sung, once all is drawn.
+    """
 
     weights: int
     row: int
     read: int
+    align: int = 0
 
     def total(self, rows: int, chunk: int) -> int:
         """Return bytes for so many rows."""
-        return self.weights + rows * (self.row + chunk * self.read)
+        return self.weights + max(rows * (self.row + chunk * self.read), self.align)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,10 +68,12 @@ def need_of(config: PriorConfig, *, guided: bool, dtype: torch.dtype) -> Need:
         cache = network.to(dtype=dtype).new_cache(1).bytes
     positions = config.context * (config.width * 2 + (4 * config.above.width if config.above else 0))
     lyrics = 0 if config.lyrics is None else config.lyrics.length * config.width * 4
+    aligned = config.lyrics is not None and config.lyrics.alignment is not None
     return Need(
         weights=count_parameters(network) * size,
         row=readings * (cache + size * (positions + lyrics)) + config.output_vocabulary * 16,
         read=readings * size * STATES * config.width,
+        align=size * STATES * config.width * network.context if aligned else 0,
     )
 
 
@@ -75,6 +85,7 @@ def fitted(
     windowed: bool,
     guided: bool,
     most: int | None,
+    loaded: bool,
     device: torch.device,
     dtype: torch.dtype,
 ) -> Fit:
@@ -87,12 +98,14 @@ def fitted(
         windowed: something is drawn.
         guided: every row is read twice.
         most: what people said; None for as many as fit.
+        loaded: the weights are in memory already.
         device, dtype: where and in what.
 
     Raises:
         ZooError: not even one row fits, or not as many as people said; what would fit is named.
     """
     need = need_of(config, guided=guided, dtype=dtype)
+    need = replace(need, weights=0) if loaded else need
     free = available_bytes(device)
     wanted = min(rows, MOST if most is None else most)
     if free is None or not windowed:
@@ -100,6 +113,7 @@ def fitted(
     room = int(SHARE * free)
     shortest = min(LEAST, config.context)
     fit = max((room - need.weights) // (need.row + shortest * need.read), 0)
+    fit = 0 if need.weights + need.align > room else fit
     if fit < (1 if most is None else wanted):
         half = need_of(config, guided=guided, dtype=torch.bfloat16)
         mend = []

@@ -137,7 +137,7 @@ class Stack(Model):
                 "zoo stack codec=… priors=COARSEST,…,FINEST out=DIR"
             )
         level = tokenizer.config.levels - 1
-        tier = Tier(level=level, hop=tokenizer.hop, config=network.config, load=lambda: network)
+        tier = Tier(level=level, hop=tokenizer.hop, config=network.config, load=lambda: network, loaded=True)
         weight = next(network.parameters())
         return cls(
             [tier],

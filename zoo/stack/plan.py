@@ -33,12 +33,14 @@ class Tier:
         hop: samples that an id stands for.
         config: of its prior.
         load: reads the prior's weights, in the type and place where it will draw.
+        loaded: they are in memory already.
     """
 
     level: int
     hop: int
     config: PriorConfig
     load: Callable[[], Prior]
+    loaded: bool = False
 
     @property
     def telling(self) -> Telling:
@@ -307,6 +309,7 @@ def _stage(
         windowed=bool(windows(length, config.context, step, given=given)),
         guided=settings.guidance != 1,
         most=request.at_once,
+        loaded=tier.loaded,
         device=device,
         dtype=dtype,
     )

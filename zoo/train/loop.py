@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from zoo import settings as plain
 from zoo.data.base import Batch, SampleBatch, SampleData, TokenData
 from zoo.errors import ZooError
+from zoo.memory import is_exhausted
 from zoo.train import precision
 from zoo.train.average import Average
 from zoo.train.feed import Feed
@@ -132,10 +133,22 @@ class Trainer:
             except Interrupted:
                 self._save()
                 raise
+            except Exception as error:
+                if is_exhausted(error):
+                    raise ZooError(self._lighter()) from error
+                raise
         progress = self.progress
         return TrainResult(
             step=progress.step, tokens=progress.tokens, seconds=progress.seconds, metrics=self._metrics()
         )
+
+    def _lighter(self) -> str:
+        """Return what to do where memory ran out: the same updates from smaller batches."""
+        size, times = self.settings.batch, self.settings.accumulation
+        part = next((half for half in range(size // 2, 0, -1) if size % half == 0), 0)
+        mend = f"say train.batch={part} train.accumulation={times * size // part}, for the same updates" if part else ""
+        kept = f"; {self.out} has what was saved last" if self._saved else ""
+        return f"out of memory with train.batch={size}; {mend or 'take a smaller model or context'}{kept}"
 
     def _open(self, stack: contextlib.ExitStack) -> None:
         """Take the folder and what is in it to go on from; ``stack`` leaves it again."""

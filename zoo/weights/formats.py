@@ -38,7 +38,7 @@ def open_path(path: Path) -> Opened | OpenedCodec | OpenedStack:
     if found is not None:
         return original.read(*found)
     if (file := jukebox_prior.find(path)) is not None:
-        return jukebox_prior.read(file)
+        return jukebox_whole.with_tables(jukebox_prior.read(file), file.parent)
     if (file := jukebox_codec.find(path)) is not None:
         return jukebox_codec.read(file)
     if path.name in PARTS and path.is_file():

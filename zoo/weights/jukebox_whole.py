@@ -69,20 +69,34 @@ def named(priors: tuple[Opened, ...], folder: Path) -> tuple[Opened, ...]:
     return tuple(_named(prior, tables, folder) for prior in priors)
 
 
+def with_tables(prior: Opened, folder: Path) -> Opened:
+    """Return a prior that knows artists and genres by name, where tables that have its numbers lie in ``folder``."""
+    return _fitting(prior, _tables(folder)) or prior
+
+
 def _named(prior: Opened, tables: list[Names], folder: Path) -> Opened:
     config = prior.config
     if not isinstance(config, PriorConfig) or config.labels is None or config.labels.names is not None:
         return prior
+    if (found := _fitting(prior, tables)) is not None:
+        return found
+    raise ZooError(
+        f"{prior.where} is told {config.labels.artists} artists and {config.labels.genres} genres, and the tables in "
+        f"{folder} have " + " or ".join(f"{names.artist_count} and {names.genre_count}" for names in tables)
+    )
+
+
+def _fitting(prior: Opened, tables: list[Names]) -> Opened | None:
+    config = prior.config
+    if not isinstance(config, PriorConfig) or config.labels is None or config.labels.names is not None:
+        return None
     labels = config.labels
     for names in tables:
         # The last numbers may be nobody's: the original counts the lines of its tables, some of which say a name twice.
         fits = names.genre_count <= labels.genres and names.artist_count <= labels.artists
         if fits and names.genre_count > labels.genres * 0.9 and names.artist_count > labels.artists * 0.9:
             return replace(prior, config=replace(config, labels=replace(labels, names=names)))
-    raise ZooError(
-        f"{prior.where} is told {labels.artists} artists and {labels.genres} genres, and the tables in {folder} have "
-        + " or ".join(f"{names.artist_count} and {names.genre_count}" for names in tables)
-    )
+    return None
 
 
 def _tables(folder: Path) -> list[Names]:
