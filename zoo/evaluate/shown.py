@@ -23,7 +23,7 @@ SHOWN = 8
 """Pictures that are shown of the easiest and of the hardest."""
 SOUNDS, HEARD = 4, 10
 """Sounds that are played, and seconds of each."""
-BEGUN, WRITTEN, WRITES = 32, 2, 60
+BEGUN, WRITTEN, WRITES = 32, 2, 120
 """Tokens that the model goes on from, texts that it writes, and tokens of each."""
 
 
