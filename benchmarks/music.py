@@ -46,6 +46,7 @@ class Sizes:
         melodies: so many.
         seconds: of a clip, and of a piece.
         asked, singer: syllables that are sung over and over, and by whom.
+        temperature: of the pieces, for each level, the finest first: as the guide has it.
     """
 
     stack: str = "music"
@@ -54,6 +55,7 @@ class Sizes:
     seconds: float = 6.0
     asked: tuple[str, ...] = ASKED
     singer: str = "flute"
+    temperature: tuple[float, ...] = (0.5, 0.85, 0.9)
 
 
 FULL = Sizes()
@@ -111,6 +113,7 @@ def _drawn(stack: Stack, records: SoundRecords, sizes: Sizes, runs: int) -> list
             count=runs,
             seconds=sizes.seconds,
             conditions={key: facts[key] for key in ("artist", "genre", "lyrics") if facts.get(key)},
+            temperature=sizes.temperature[-len(stack.levels) :],
             parallel_segments=SEGMENTS,
             total_seconds=12.0 if sizes.sounds is None else 24.0,
         )
