@@ -172,8 +172,26 @@ def key_strength(clip: Clip, rate: int) -> float:
 
 
 def onset_rate(clip: Clip, rate: int) -> float:
-    """Return how many notes begin in a second."""
-    return len(librosa.onset.onset_detect(y=clip, sr=rate)) / (len(clip) / rate)
+    """Return how many notes begin in a second, by librosa's rule (Boeck et al. 2012), without what it compiles.
+
+    A frame is an onset where the spectral flux is the largest of the last 30 ms, and 0.07 of its range above its mean
+    over 100 ms to either side.
+    """
+    hop = 512
+    flux = librosa.onset.onset_strength(y=clip, sr=rate, hop_length=hop)
+    flux = flux - flux.min()
+    if not flux.any():
+        return 0.0
+    flux /= flux.max()
+    short, long = int(0.03 * rate // hop), int(0.10 * rate // hop)
+    found, frame = 0, 0
+    while frame < len(flux):
+        largest = flux[max(0, frame - short) : frame + 1].max()
+        mean = flux[max(0, frame - long) : frame + long + 1].mean()
+        onset = bool(flux[frame] == largest and flux[frame] >= mean + 0.07)
+        found += onset
+        frame += 1 + onset * short
+    return found / (len(clip) / rate)
 
 
 def loudness(clip: Clip, rate: int) -> float:
