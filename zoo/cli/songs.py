@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import json
 import zipfile
@@ -57,6 +58,11 @@ class Beginning:
         pieces = None if self.pieces is None else list(self.pieces)
         return {"audio": list(self.names), "codes": self.codes, "pieces": pieces, "keep_seconds": self.keep_seconds}
 
+    @functools.cached_property
+    def _arrays(self) -> dict[str, Any]:
+        """What the file of codes holds."""
+        return {} if self.codes is None else read_codes(Path(self.codes).expanduser())
+
     def given(self, stack: Stack) -> dict[int, Tensor]:
         """Return the codes to begin with, by level.
 
@@ -67,8 +73,7 @@ class Beginning:
             return stack.encode([self._sound(path) for path in self.sounds], self.keep_seconds) if self.sounds else {}
         from zoo.stack.codes import checked_codes
 
-        arrays = read_codes(Path(self.codes).expanduser())
-        levels = {name: array for name, array in arrays.items() if name.startswith("level_")}
+        levels = {name: array for name, array in self._arrays.items() if name.startswith("level_")}
         found = self._chosen(checked_codes(levels, stack.tiers))
         if self.keep_seconds is None:
             return found
@@ -85,14 +90,14 @@ class Beginning:
         Raises:
             ZooError: not of as many pieces as there are codes.
         """
-        if self.codes is None:
-            return []
-        arrays = read_codes(Path(self.codes).expanduser())
+        arrays = self._arrays
         told = {name: arrays[name].tolist() for name in TOLD if name in arrays}
         rows = max(len(array) for name, array in arrays.items() if name.startswith("level_")) if told else 0
         for name, values in told.items():
             if not isinstance(values, list) or len(values) != rows:
                 raise ZooError(f"codes: {name} is of other pieces than the codes, of which there are {rows}")
+        if not told:
+            return []
         numbers = range(rows) if self.pieces is None else self.pieces
         return [{name: values[number] for name, values in told.items()} for number in numbers]
 

@@ -20,7 +20,7 @@ from zoo.tokenizers.image.base import ImageTokenizer
 
 @dataclass(frozen=True, kw_only=True)
 class Moves:
-    """How pictures are varied: crops of a padded picture, as Image GPT was fine-tuned (Chen et al. 2020, section 3.3).
+    """How pictures are varied: crops of a padded picture, and mirrors, as is usual for CIFAR-10.
 
     Attributes:
         shift: pixels of the tokenizer's grid by which a picture is moved along each side, at most; what comes in at an
