@@ -158,6 +158,14 @@ def test_length_is_the_recipes_else_the_contexts(chars: Model) -> None:
     assert len(stated.generate("The")) == 3 + 5
 
 
+def test_samples_of_different_prompts_have_seeds_of_their_own(chars: Model) -> None:
+    alone = [chars.draw(prompt, seed=seed, max_new_tokens=6)[0] for prompt, seed in (("ab", 3), ("b", 8))]
+    together = chars.draw(["ab", "b"], seeds=[3, 8], max_new_tokens=6)
+    assert [(one.seed, one.sample) for one in together] == [(one.seed, one.sample) for one in alone]
+    with pytest.raises(ZooError, match="one for each of 2 samples, got 1"):
+        chars.draw(["ab", "b"], seeds=[3])
+
+
 def test_greedy_needs_no_seed(chars: Model) -> None:
     assert len({chars.generate("The", temperature=0, seed=seed, max_new_tokens=20) for seed in range(4)}) == 1
     assert chars.generate("The", top_k=1, max_new_tokens=20) == chars.generate("The", temperature=0, max_new_tokens=20)

@@ -101,26 +101,43 @@ class Drawer:
         return stops
 
     def continue_all(
-        self, starts: Sequence[Start], wanted: SamplingSettings, count: int, stops: tuple[str, ...], cache: bool
+        self,
+        starts: Sequence[Start],
+        wanted: SamplingSettings,
+        count: int,
+        stops: tuple[str, ...],
+        cache: bool,
+        seeds: Sequence[int] | None = None,
     ) -> list[list[int]]:
         """Return new ids of ``count`` continuations of each start, those of the first start first."""
         if any(map(self._is_whole, starts)):
             rest = [start for start in starts if not self._is_whole(start)]
-            drawn = iter(self.continue_all(rest, wanted, count, stops, cache) if rest else [])
+            every = [start for start in starts for _ in range(count)]
+            left = [seed for start, seed in zip(every, seeds or (), strict=False) if not self._is_whole(start)]
+            drawn = iter(self.continue_all(rest, wanted, count, stops, cache, left or None) if rest else [])
             return [[] if self._is_whole(start) else next(drawn) for start in starts for _ in range(count)]
         if count > wanted.beams > 1:
             raise ZooError(f"count: {count} samples from beams={wanted.beams}; say beams={count}, or a smaller count")
         if wanted.beams > 1:
             return [ids for start in starts for ids in self._search(start, wanted, count, cache)]
         new: list[list[int]] = [[] for _ in range(len(starts) * count)]
-        for row, index in self.run(starts, wanted, count, stops, cache):
+        for row, index in self.run(starts, wanted, count, stops, cache, seeds):
             new[row].append(index)
         return new
 
     def run(
-        self, starts: Sequence[Start], wanted: SamplingSettings, count: int, stops: tuple[str, ...], cache: bool
+        self,
+        starts: Sequence[Start],
+        wanted: SamplingSettings,
+        count: int,
+        stops: tuple[str, ...],
+        cache: bool,
+        seeds: Sequence[int] | None = None,
     ) -> Iterator[tuple[int, int]]:
-        """Draw: return an iterator over (row, new id). Settings and prompts are checked before it is returned."""
+        """Draw: return an iterator over (row, new id). Settings and prompts are checked before it is returned.
+
+        ``seeds`` are of each row; None for those of ``Drawer.seeds``.
+        """
         network = guided(self.network, wanted.guidance)
         told = prepared(network, self.prompts.conditioning(starts, wanted))
         if told is not None:  # what the encoder makes of a source is the same for all of its samples
@@ -134,7 +151,7 @@ class Drawer:
             cache=cache,
             conditioning=told,
             transforms=self.transforms(),
-            seeds=self.seeds(starts, wanted),
+            seeds=self.seeds(starts, wanted) if seeds is None else seeds,
         )
         watches = [StopWatch(self.tokenizer.decode, start.ids.tolist(), stops) for start in starts if stops]
 

@@ -164,9 +164,14 @@ class Model:
         stop: str | Sequence[str] = (),
         conditions: Mapping[str, Any] | None = None,
         cache: bool = True,
+        seeds: Sequence[int] | None = None,
         **sampling: Unpack[SamplingOptions],
     ) -> list[Drawn]:
-        """Return what ``generate`` returns together with ids and seeds, always as a list."""
+        """Return what ``generate`` returns together with ids and seeds, always as a list.
+
+        Different prompts have the same seeds, so what they are continued with is alike; where samples must not depend
+        on each other, as in statistics, ``seeds`` says one for each sample.
+        """
         self._need_tokenizer()
         drawer = self._drawer
         prompts = prompt if isinstance(prompt, list) else [prompt]
@@ -176,10 +181,12 @@ class Model:
             return fills(self.network, self.tokenizer).draw(prompts, sampling, count, stop)
         starts = drawer.prompts.starts(prompts, conditions)
         wanted, stops = drawer.settings(sampling, starts, count), drawer.stops(stop)
-        new = drawer.continue_all(starts, wanted, count, stops, cache)
-        starts = [start for start in starts for _ in range(count)]
-        seeds = drawer.seeds(starts, wanted)
-        return [drawer.drawn(*each, stops) for each in zip(starts, seeds, new, strict=True)]
+        every = [start for start in starts for _ in range(count)]
+        seeds = drawer.seeds(every, wanted) if seeds is None else seeds
+        if len(seeds) != len(every):
+            raise ZooError(f"seeds: expected one for each of {len(every)} samples, got {len(seeds)}")
+        new = drawer.continue_all(starts, wanted, count, stops, cache, seeds)
+        return [drawer.drawn(*each, stops) for each in zip(every, seeds, new, strict=True)]
 
     def stream(
         self,

@@ -11,10 +11,13 @@ from PIL import Image as Pillow
 from tests.evaluate.models import random_model
 from tests.evaluate.test_likelihood import painter
 from zoo.errors import ZooError
-from zoo.evaluate.outcome import Pictures
+from zoo.evaluate.outcome import Pictures, Texts
 from zoo.evaluate.part import Data
-from zoo.evaluate.samples import Samples, log_mel
+from zoo.evaluate.sample_kinds import log_mel
+from zoo.evaluate.samples import Samples
 from zoo.tokenizers.audio.waveform import Audio
+from zoo.transformer.config import TransformerConfig
+from zoo.transformer.patterns import Dense
 
 
 @pytest.fixture
@@ -59,8 +62,6 @@ def test_samples_are_drawn_by_class(noise: Path) -> None:
 
 
 def test_what_cannot_be_compared(noise: Path, tmp_path: Path) -> None:
-    with pytest.raises(ZooError, match="compares pictures and sounds"):
-        Samples().run(random_model(), Data(path=str(noise)))
     with pytest.raises(ZooError, match="at least 4 samples"):
         Samples(count=3)
     few = written(tmp_path / "few", np.zeros((2, 4, 4), np.uint8))
@@ -74,3 +75,46 @@ def test_levels_of_bands() -> None:
     found = [log_mel(Audio(samples=sound, rate=16_000))[:64] for sound in (low, high)]
     assert found[0].argmax() < 10
     assert found[1].argmax() > 35
+
+
+def text_file(folder: Path, sentences: int) -> Path:
+    words = np.random.default_rng(0).choice(["sun", "moon", "star", "sky", "sea", "tree"], sentences * 8)
+    (folder / "words.txt").write_text(" ".join(words))
+    return folder / "words.txt"
+
+
+def test_passages_of_text_are_compared(tmp_path: Path) -> None:
+    path = text_file(tmp_path, 400)
+    model, data = random_model(), Data(path=str(path))
+    drawn = Samples(count=6, given=4, max_new_tokens=12)
+    found = drawn.run(model, data)
+    assert found.samples == 6
+    assert found.metrics["longest_copy"] < found.metrics["longest_copy_held_out"]
+    assert found.metrics == drawn.run(model, data).metrics
+    texts = found.exhibits[0]
+    assert isinstance(texts, Texts)
+    held_out = path.read_text()[-path.stat().st_size // 10 :]
+    assert all(given in held_out and whole.startswith(given) for given, whole in texts.entries)
+    assert len({whole[len(given) :] for given, whole in texts.entries}) == 6
+
+
+def test_copied_text_is_found(tmp_path: Path) -> None:
+    path = text_file(tmp_path, 400)
+    model, data = random_model(), Data(path=str(path))
+    (tmp_path / "copies").mkdir()
+    for number in range(5):
+        (tmp_path / "copies" / f"{number}.txt").write_text(path.read_text()[100 * number : 100 * number + 40])
+    found = Samples(path=str(tmp_path / "copies"), max_new_tokens=30).run(model, data)
+    assert (found.metrics["longest_copy"], found.metrics["longest_copy_of_all"]) == (30.0, 30)
+    assert found.tokens == 150
+
+
+def test_what_writes_no_text_is_refused(tmp_path: Path) -> None:
+    path = text_file(tmp_path, 40)
+    with pytest.raises(ZooError, match="too few for four passages of 80"):
+        Samples(max_new_tokens=64).run(random_model(), Data(path=str(path)))
+    with pytest.raises(ZooError, match="leave data"):
+        Samples().run(random_model(), Data(path=str(path), part="all"))
+    masked = TransformerConfig(vocabulary=257, context=32, width=16, depth=1, heads=2, patterns=(Dense(causal=False),))
+    with pytest.raises(ZooError, match="writes no text of its own"):
+        Samples().run(random_model(config=masked), Data(path=str(path)))

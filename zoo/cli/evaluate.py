@@ -37,6 +37,7 @@ MORE = (
     ("task.form.normalise=N", "choose: per_token, per_byte, total or unconditional"),
     ("task.protocol=NAME", "lambada: harness (lm-eval's), raw (GPT-2's) or cloze (GPT-3's, with task.shots=15)"),
     ("task.count=N", "samples: how many are drawn (100); task.path=FOLDER takes samples that are there"),
+    ("task.given=N", "samples: tokens of held-out text that a drawn text goes on from (16)"),
     ("task.features=CHECKPOINT", "samples: whose features are compared; default: the checkpoint's own"),
     ("task.layer=K", "samples: layer of the features; default: the middle one"),
     ("task.batch=N", "rows in one forward pass"),
