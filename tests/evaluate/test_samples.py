@@ -11,9 +11,9 @@ from PIL import Image as Pillow
 from tests.evaluate.models import random_model
 from tests.evaluate.test_likelihood import painter
 from zoo.errors import ZooError
+from zoo.evaluate.drawn_whole import log_mel
 from zoo.evaluate.outcome import Pictures, Texts
 from zoo.evaluate.part import Data
-from zoo.evaluate.sample_kinds import log_mel
 from zoo.evaluate.samples import Samples
 from zoo.tokenizers.audio.waveform import Audio
 from zoo.transformer.config import TransformerConfig

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,12 +11,19 @@ from numpy.typing import NDArray
 
 from zoo.errors import ZooError
 from zoo.evaluate.distances import diversity, frechet_distance, precision_recall
+from zoo.evaluate.drawn_passages import DrawnPassages
+from zoo.evaluate.drawn_whole import DrawnPictures, DrawnSounds
 from zoo.evaluate.outcome import Outcome, Told
 from zoo.evaluate.part import Data
-from zoo.evaluate.sample_kinds import KINDS, Drawing, Features, Named
+from zoo.evaluate.sample_kinds import Drawing, Features, Kind, Named
 from zoo.features.extract import check_layer, depth_of, features
 from zoo.loading import load
 from zoo.model import Model
+from zoo.tokenizers.base import Modality
+
+KINDS: Mapping[Modality, Callable[[Model, Data, Drawing], Kind]] = {
+    "text": DrawnPassages, "image": DrawnPictures, "music": DrawnSounds,
+}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
