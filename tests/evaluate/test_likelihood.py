@@ -165,6 +165,22 @@ def test_sounds_in_bits_per_second(tmp_path: Path) -> None:
     assert [len(sound.samples) for _, sound in heard.entries] == pytest.approx([1000] * 3, abs=8)
 
 
+def test_few_sounds_are_measured_at_their_ends(tmp_path: Path) -> None:
+    tokenizer = MuLawTokenizer(rate=1000, levels=256)
+    torch.manual_seed(0)
+    config = TransformerConfig(vocabulary=256, context=16, width=8, depth=1, heads=2, tied=False)
+    model = Model(build_network(config), tokenizer)
+    for count in (1, 4):
+        folder = tmp_path / str(count)
+        folder.mkdir()
+        for number in range(count):
+            samples = np.sin(np.arange(1000) / (3 + number)).astype(np.float32)
+            write_wav(folder / f"{number}.wav", Audio(samples=samples, rate=1000))
+        found = Likelihood().run(model, Data(path=str(folder)))
+        assert found.samples == count
+        assert found.metrics["seconds"] == pytest.approx(0.1 * count, abs=0.02 * count)
+
+
 def test_data_of_another_kind(tmp_path: Path) -> None:
     with pytest.raises(ZooError, match="no images or arrays"):
         Likelihood().run(painter(), Data(path=written(tmp_path, TEXT)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,8 @@ from zoo.errors import ZooError
 from zoo.evaluate.drawn_whole import log_mel
 from zoo.evaluate.outcome import Pictures, Texts
 from zoo.evaluate.part import Data
-from zoo.evaluate.samples import Samples
+from zoo.evaluate.sample_kinds import Features
+from zoo.evaluate.samples import Samples, compared
 from zoo.tokenizers.audio.waveform import Audio
 from zoo.transformer.config import TransformerConfig
 from zoo.transformer.patterns import Dense
@@ -49,6 +51,25 @@ def test_copies_are_found(noise: Path, tmp_path: Path) -> None:
     assert black.metrics["diversity"] == pytest.approx(0.0, abs=1e-4)
     assert black.metrics["frechet_distance"] > 3 * found.metrics["frechet_distance"]
     assert black.metrics["recall"] < found.metrics["recall"] + 1e-9
+
+
+def test_copies_are_found_where_held_out_pictures_have_twins(noise: Path, tmp_path: Path) -> None:
+    pixels = np.load(noise)["x"]
+    pixels[6] = pixels[7]  # a held-out picture, and one that is learned from
+    np.savez(tmp_path / "twins.npz", x=pixels)
+    folder = written(tmp_path / "copies", pixels[[0, 1, 2, 3, 4, 5]])
+    Pillow.fromarray(np.zeros((40, 40), np.uint8)).save(Path(folder) / "grid.png")
+    listed = [{"file": f"elsewhere/{number:02d}.png"} for number in range(6)]
+    (Path(folder) / "samples.json").write_text(json.dumps({"samples": listed}))
+    found = Samples(path=folder).run(painter(), Data(path=str(tmp_path / "twins.npz")))
+    assert (found.samples, found.metrics["copies"]) == (6, 1.0)
+
+
+def test_perfect_samples_are_as_far_as_the_training_figure_says() -> None:
+    random = np.random.default_rng(0)
+    made, real, learned = (random.normal(size=(count, 16)) for count in (40, 100, 2000))
+    found = compared(Features(made=made, real=real, learned=learned, like=range(40)))
+    assert found["frechet_distance"] == pytest.approx(found["frechet_distance_training"], rel=0.3)
 
 
 def test_samples_are_drawn_by_class(noise: Path) -> None:
@@ -115,6 +136,10 @@ def test_what_writes_no_text_is_refused(tmp_path: Path) -> None:
         Samples(max_new_tokens=64).run(random_model(), Data(path=str(path)))
     with pytest.raises(ZooError, match="leave data"):
         Samples().run(random_model(), Data(path=str(path), part="all"))
+    few = tmp_path / "few.npz"
+    np.savez(few, x=np.zeros((22, 4, 4), np.uint8))
+    with pytest.raises(ZooError, match="2 samples of its held-out part are too few"):
+        Samples().run(painter(), Data(path=str(few)))
     masked = TransformerConfig(vocabulary=257, context=32, width=16, depth=1, heads=2, patterns=(Dense(causal=False),))
     with pytest.raises(ZooError, match="writes no text of its own"):
         Samples().run(random_model(config=masked), Data(path=str(path)))

@@ -277,6 +277,34 @@ def test_an_adapter_gives_the_merged_weights_again(tmp_path: Path, topics: Path)
     assert other.network.config == narrow
 
 
+def test_an_adapter_says_how_samples_are_read(tmp_path: Path) -> None:
+    pixels = np.zeros((66, 4, 4), np.uint8)
+    pixels[1::2, :2] = 255
+    np.savez(tmp_path / "halves.npz", x=pixels, y=np.arange(66) % 2)
+    torch.manual_seed(0)
+    tokenizer = GrayLevelsTokenizer(rows=4, columns=4, levels=4)
+    config = TransformerConfig(vocabulary=5, output_vocabulary=4, context=16, width=16, depth=1, heads=2, tied=False)
+    out = tmp_path / "out"
+    tune(Model(build_network(config), tokenizer), tmp_path / "halves.npz", Classification(), out, method=Lora(rank=2))
+    base, tuned = zoo.load(tmp_path / "out-base"), zoo.load(out)
+    low_rank.apply(base, out / "adapter")
+    pictures = [pixels[0], pixels[1]]
+    for one, other in zip(base.classify(pictures), tuned.classify(pictures), strict=True):
+        assert one.values == pytest.approx(other.values, abs=1e-5)
+
+
+def test_texts_of_one_token_predict_nothing(tmp_path: Path) -> None:
+    path = write(tmp_path / "rows.csv", ["text,label", *(f"{'yn'[n % 2]},{('yes', 'no')[n % 2]}" for n in range(88))])
+    metrics = tune(gpt(), path, Classification(ids="plain"), tmp_path / "out", train=FAST)
+    assert metrics["accuracy"] == 1.0
+
+
+def test_another_pool_than_the_first_leaves_the_pooler_out() -> None:
+    network = with_head(bert().network, networks.Classification(labels=("a", "b"), pool=networks.Mean()))
+    assert network.pooler is None
+    assert with_head(bert().network, networks.Classification(labels=("a", "b"), pool=networks.First())).pooler
+
+
 def test_several_labels(tmp_path: Path) -> None:
     cells = ("sea|land", "sea", "land", "")
     words = ("ship king", "ship ship", "king king", "none here")

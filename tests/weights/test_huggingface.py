@@ -436,7 +436,11 @@ INEXPRESSIBLE: dict[str, tuple[TransformerConfig, str]] = {
     ),
     "a BERT with a head without a pooler": (
         dataclasses.replace(BERT, head=Classification(labels=("a", "b"), pool=Mean())),
-        "head=",
+        "has a pooler below its classifiers",
+    ),
+    "a BERT with the usual head without a pooler": (
+        dataclasses.replace(BERT, head=Classification(labels=("a", "b"), pool=First())),
+        "has a pooler below its classifiers",
     ),
 }
 

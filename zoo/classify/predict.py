@@ -76,11 +76,13 @@ class Classifier:
             yield self._prediction(names, values)
 
     def _prediction(self, names: Sequence[str], values: Sequence[float]) -> Prediction:
-        known = dict(zip(names, values, strict=False))
+        known: dict[str, float] = {}
+        for name, value in zip(names, values, strict=False):
+            known[name] = max(value, known.get(name, 0.0))  # choices may be equal
+        values = tuple(values[: len(names)])
         if isinstance(self.kind, SeveralLabels):
             label = JOIN.join(name for name, value in known.items() if value >= 0.5)
-            return Prediction(
-                label=label, probability=min(max(value, 1 - value) for value in values), probabilities=known
-            )
+            sure = min(max(value, 1 - value) for value in values)
+            return Prediction(label=label, probability=sure, probabilities=known, values=values)
         best = max(known, key=lambda name: known[name])
-        return Prediction(label=best, probability=known[best], probabilities=known)
+        return Prediction(label=best, probability=known[best], probabilities=known, values=values)

@@ -18,8 +18,10 @@ class Prediction:
             of multiple choice the choice, of questions the answer.
         probability: of it; of several labels that of the least sure yes or no.
         probabilities: of every label; of questions, of the best answers.
+        values: the same in the order of the labels or choices, of which two may be equal; of questions empty.
     """
 
     label: str
     probability: float
     probabilities: Mapping[str, float]
+    values: tuple[float, ...] = ()

@@ -90,11 +90,13 @@ class Made:
         card: its card.
         parameters: their number.
         write: writes it into an empty folder.
+        note: what people must know who read it elsewhere; empty for nothing.
     """
 
     card: Mapping[str, Any]
     parameters: int
     write: Callable[[Path], None]
+    note: str = ""
 
 
 def convert(
@@ -119,7 +121,10 @@ def convert(
     if not call.json:
         put(str(out))
         say(f"{bold(str(made.card.get('name') or out.name))}: {count(made.parameters)} parameters, as {to}, {kind}")
-    return {"checkpoint": str(out), "format": to, "dtype": kind, "parameters": made.parameters}
+        if made.note:
+            say(made.note)
+    notes = {"note": made.note} if made.note else {}
+    return {"checkpoint": str(out), "format": to, "dtype": kind, "parameters": made.parameters, **notes}
 
 
 def _stack(opened: OpenedStack, out: Path, to: Format, dtype: Type, call: Call) -> dict[str, Any]:
@@ -210,9 +215,29 @@ def _model(opened: Opened, to: Format, dtype: Literal["float32", "bfloat16"], co
         network = opened.network(torch.device("cpu"), DTYPES[dtype])
         card = {"parameters": count_parameters(network), **opened.card, "converted": command}
         model = Model(network, opened.tokenizer, card=card, recipe=opened.recipe, head=opened.head)
-        return Made(card=model.card, parameters=model.parameters, write=lambda folder: write(model, folder))
+        note = _around(model) if to == "huggingface" else ""
+        return Made(card=model.card, parameters=model.parameters, write=lambda folder: write(model, folder), note=note)
 
     return make
+
+
+def _around(model: Model) -> str:
+    """Return which ids a head of ours was trained with around a sample, where no other program adds them."""
+    from zoo.classify.reading import frame_of
+    from zoo.transformer.model import Transformer
+
+    network = model.network
+    if not isinstance(network, Transformer) or network.config.head is None or "head" not in model.card:
+        return ""
+    frame = frame_of(network, model.tokenizer)
+    places = {"before": frame.before, "between two": frame.between, "after": frame.after}
+    told = [f"{', '.join(map(str, ids))} {place}" for place, ids in places.items() if ids]
+    if not network.causal or not (frame.before or frame.after):
+        return ""
+    return (
+        f"its head was trained on samples with ids around them ({'; '.join(told)}), which zoo adds and transformers "
+        "does not: put them there before you compare"
+    )
 
 
 def _codec(opened: OpenedCodec, to: Format, dtype: Type, command: str) -> Callable[[], Made]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any, overload
@@ -121,6 +121,14 @@ class PairsCorpus(Corpus):
         """
         check_modality(tokenizer, "text")
         return PairsData(self.train, self.held_out, tokenizer)
+
+    def part(self, *, whole: bool, chosen: Callable[[Sequence[int]], Sequence[int]]) -> Part:
+        """Return the pairs to be evaluated on: those of the held-out part, or of both, whose numbers are chosen."""
+        parts = [self.train, self.held_out] if whole else [self.held_out]
+        names = list(chain.from_iterable(part.names for part in parts))
+        pairs = list(chain.from_iterable(part.pairs for part in parts))
+        numbers = chosen(range(len(pairs)))
+        return Part(names=[names[number] for number in numbers], pairs=[pairs[number] for number in numbers])
 
     def describe(self) -> list[dict[str, Any]]:
         """Return the card's ``data`` entry."""

@@ -263,5 +263,7 @@ def _choices(value: Any, where: str) -> tuple[str, ...]:
 
 
 def _plain(value: Any) -> str:
-    """Return a label as CSV would hold it: text as it is, ``1`` for 1, JSON for the rest."""
+    """Return a label as CSV would hold it: text as it is, ``1`` for 1, ``a|b`` for several, JSON for the rest."""
+    if isinstance(value, list) and all(isinstance(label, str) and "|" not in label for label in value):
+        return "|".join(value)
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

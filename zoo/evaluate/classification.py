@@ -53,15 +53,15 @@ class Classification:
         if classifier.kind is None:
             raise ZooError("task=classification is for heads that name labels; this one finds answers: task=answers")
         records: Records[Any] = read_labelled(
-            data.path, model.modality, columns=data.columns, field=data.label, encoding=data.encoding, check=_any,
-            alone=data.part == "all",
+            data.path, model.modality, columns=data.columns, field=data.label, encoding=data.encoding,
+            check=_some if isinstance(classifier.kind, SeveralLabels) else _any, alone=data.part == "all",
         )  # fmt: skip
         chosen = data.chosen(records).held_out
         right = _right(classifier, records, chosen)
         said = _said(classifier, records, chosen, self.batch, told)
-        probabilities = np.zeros((len(said), max(len(one.probabilities) for one in said)))
+        probabilities = np.zeros((len(said), max(len(one.values) for one in said)))
         for row, one in enumerate(said):
-            probabilities[row, : len(one.probabilities)] = list(one.probabilities.values())
+            probabilities[row, : len(one.values)] = one.values
         report = classifier.kind.report(torch.from_numpy(probabilities), right, model.network.labels)
         wrong = [not _same(one.label, records.labels[index]) for index, one in zip(chosen, said, strict=True)]
         if isinstance(classifier.kind, Choices):
@@ -173,6 +173,12 @@ def _outcome(
 def _any(records: Records[Any]) -> None:
     """Refuse samples without labels; that all have the same one is no fault where nothing is learnt."""
     if not records.labels or any(not label.strip() for label in records.labels):
+        check_labels(records)
+
+
+def _some(records: Records[Any]) -> None:
+    """Refuse samples none of which has a label; that some have none is an answer, too, where there may be several."""
+    if not any(label.strip() for label in records.labels or ()):
         check_labels(records)
 
 

@@ -39,10 +39,6 @@ class DrawnPassages:
             raise ZooError("task=samples: this model writes no text of its own; say task=likelihood")
         documents = data.documents()
         self.title, self.sha256 = documents.title, documents.sha256
-        if not documents.train:
-            raise ZooError(
-                f"{self.title}: without a training part there is nothing to compare with; leave data.part out"
-            )
         held_out = encode(documents.held_out, tokenizer, key=f"{documents.key} held out").ids[: data.limit]
         self._learned = encode(documents.train, tokenizer, key=f"{documents.key} train").ids
         length = drawing.sampling.get("max_new_tokens")
@@ -54,7 +50,7 @@ class DrawnPassages:
         self._given = [self._decode(span[: drawing.given]) for span in spans[0]]
         after = [[span[drawing.given :] for span in some] for some in spans]
         self._held_out = after[0]
-        self.real, self.learned = (
+        self._real, self._known = (
             [(f"passage {number}", self._decode(ids)) for number, ids in enumerate(some)] for some in after
         )
         given = f"going on from {drawing.given} tokens of held-out text" if drawing.given else "from nothing"
@@ -63,6 +59,13 @@ class DrawnPassages:
             f"on average, that stands word for word in the {len(self._learned):,} tokens of the training text",
             "distinct_4: share of different runs among all runs of four tokens: low where texts repeat themselves",
         ]
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        return len(self._real), len(self._known)
+
+    def beside(self, made: Sequence[Named]) -> tuple[list[Named], list[Named]]:
+        return self._real, self._known
 
     def made(self, told: Told | None) -> list[Named]:
         drawing = self._drawing

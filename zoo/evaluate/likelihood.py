@@ -16,7 +16,7 @@ from zoo.data.base import Batch, TokenData
 from zoo.data.documents import Document
 from zoo.data.images import ImageCorpus, Images
 from zoo.data.masked import Masked, MaskedCorpus
-from zoo.data.pairs import Pairs
+from zoo.data.pairs import Pairs, PairsCorpus, Part
 from zoo.data.read import Documents
 from zoo.data.records import Records
 from zoo.data.sounds import SoundCorpus, Sounds
@@ -134,8 +134,9 @@ class Likelihood:
 
     def _pairs(self, model: Model, data: Data) -> Outcome:
         corpus = Pairs(path=data.path, columns=data.columns, encoding=data.encoding).open()
-        part = corpus.held_out
-        encoded = corpus.encode(model.tokenizer, model.network.context)
+        part = corpus.part(whole=data.part == "all", chosen=data.some)
+        few = Part(names=part.names[:1], pairs=part.pairs[:1])  # nothing is learned from
+        encoded = PairsCorpus(train=few, held_out=part, entry={}).encode(model.tokenizer, model.network.context)
         encoded.check(model.network)
         metrics = _measured(model, counted := _Limited(encoded, None), self.batch)
         (entry,) = corpus.describe()
@@ -167,7 +168,9 @@ class Likelihood:
         )
 
     def _sounds(self, model: Model, data: Data) -> Outcome:
-        records = _one_to_learn(data.sounds())
+        records = data.sounds()
+        if records.held_out:
+            records = _one_to_learn(records)
         classes, notes = _classes(model, records)
         corpus = SoundCorpus(records, [], Sounds(conditional=bool(classes), label=data.label))
         counted = _Limited(corpus.encode(model.tokenizer, model.network.context), None)

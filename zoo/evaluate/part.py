@@ -67,8 +67,9 @@ class Data:
         """Read sounds; the held-out part is what is evaluated on, as many as ``limit`` says. Of sounds without a
         held-out part it is empty."""
         records = read_sounds(self.path)
-        chosen = self.chosen(records)
-        return dataclasses.replace(records, train=chosen.train, held_out=chosen.held_out)
+        if self.part == "held_out" and not records.held_out:  # the end of each is, as in training
+            return dataclasses.replace(records, train=self.some(records.train))
+        return dataclasses.replace(records, held_out=self.chosen(records).held_out)
 
     def chosen(self, records: Records[T]) -> Records[T]:
         """Return records whose held-out part is what is to be evaluated on."""

@@ -20,11 +20,16 @@ Named = tuple[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Features:
-    """Vectors (samples, width) of what was drawn, held out, and learned from."""
+    """Vectors (samples, width) of what was drawn, held out, and learned from.
+
+    Attributes:
+        like: numbers of as many learned ones as were drawn, where there are so many: figures depend on how many.
+    """
 
     made: NDArray[Any]
     real: NDArray[Any]
     learned: NDArray[Any]
+    like: Sequence[int]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,12 +54,8 @@ class Kind(Protocol):
         """Hash of its files."""
 
     @property
-    def real(self) -> Sequence[Named]:
-        """What is compared of the held-out part."""
-
-    @property
-    def learned(self) -> Sequence[Named]:
-        """What is compared of the training part."""
+    def counts(self) -> tuple[int, int]:
+        """How many samples of the held-out and of the training part there are to compare with."""
 
     @property
     def notes(self) -> Sequence[str]:
@@ -62,6 +63,9 @@ class Kind(Protocol):
 
     def made(self, told: Told | None) -> list[Named]:
         """Draw the samples, or read those that are there."""
+
+    def beside(self, made: Sequence[Named]) -> tuple[Sequence[Named], Sequence[Named]]:
+        """Return what is compared of the held-out and of the training part."""
 
     def judged(self, made: Sequence[Named], features: Features) -> tuple[dict[str, Any], list[Exhibit]]:
         """Return the figures that only this kind has, and what there is to look at."""

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from zoo.data.seeded import generator
 from zoo.errors import ZooError
 from zoo.evaluate.distances import diversity, frechet_distance, precision_recall
 from zoo.evaluate.drawn_passages import DrawnPassages
@@ -24,6 +25,9 @@ from zoo.tokenizers.base import Modality
 KINDS: Mapping[Modality, Callable[[Model, Data, Drawing], Kind]] = {
     "text": DrawnPassages, "image": DrawnPictures, "music": DrawnSounds,
 }  # fmt: skip
+
+LEAST = 4
+"""Samples of each kind that are compared."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,8 +65,8 @@ class Samples:
     batch: int = 16
 
     def __post_init__(self) -> None:
-        if self.count < 4:
-            raise ZooError(f"count: at least 4 samples are needed to be compared, got {self.count}")
+        if self.count < LEAST:
+            raise ZooError(f"count: at least {LEAST} samples are needed to be compared, got {self.count}")
         if self.given < 0:
             raise ZooError(f"given must be 0 or more tokens, got {self.given}")
         if self.batch < 1:
@@ -74,6 +78,8 @@ class Samples:
         Raises:
             ZooError: a model that draws nothing of its own, too few samples.
         """
+        if data.part == "all":
+            raise ZooError("task=samples compares what is held out with what was learned from; leave data.part out")
         drawing = Drawing(
             path=self.path,
             count=self.count,
@@ -91,11 +97,18 @@ class Samples:
         if judge.modality != model.modality:
             raise ZooError(f"features: {self.features} reads {judge.modality}, the samples are {model.modality}")
         layer = depth_of(judge) // 2 if self.layer is None else check_layer(judge, self.layer)
+        for count, part in zip(kind.counts, ("held-out", "training"), strict=True):
+            if count < LEAST:
+                raise ZooError(f"{kind.title}: {count} samples of its {part} part are too few; give at least {LEAST}")
         made = kind.made(told)
-        if len(made) < 4:
-            raise ZooError(f"{self.path or 'count'}: {len(made)} samples are too few to be compared; give at least 4")
-        made_at, real_at, learned_at = (self._vectors(judge, layer, some) for some in (made, kind.real, kind.learned))
-        vectors = Features(made=made_at, real=real_at, learned=learned_at)
+        if len(made) < LEAST:
+            raise ZooError(
+                f"{self.path or 'count'}: {len(made)} samples are too few to be compared; give at least {LEAST}"
+            )
+        real, learned = kind.beside(made)
+        made_at, real_at, learned_at = (self._vectors(judge, layer, some) for some in (made, real, learned))
+        like = sorted(generator(data.seed, 1).permutation(len(learned))[: len(made)].tolist())
+        vectors = Features(made=made_at, real=real_at, learned=learned_at, like=like)
         own, exhibits = kind.judged(made, vectors)
         whose = "the model's own" if self.features is None else f"{self.features}'s"
         return Outcome(
@@ -106,8 +119,8 @@ class Samples:
             metrics=compared(vectors) | own,
             notes=[
                 f"features: {whose}, layer {layer}; figures compare only with the same features, data and counts "
-                f"({len(made):,} samples, {len(kind.real):,} held out, {len(kind.learned):,} learned from)",
-                "..._training: the same of samples that were learned from, which is what perfect ones would have",
+                f"({len(made):,} samples, {len(real):,} held out, {len(learned):,} learned from)",
+                f"..._training: the same of {len(like):,} samples that were learned from: what perfect ones would have",
                 *kind.notes,
             ],
             exhibits=exhibits,
@@ -123,7 +136,7 @@ def compared(features: Features) -> dict[str, Any]:
     precision, recall = precision_recall(real, made)
     return {
         "frechet_distance": frechet_distance(made, real),
-        "frechet_distance_training": frechet_distance(features.learned, real),
+        "frechet_distance_training": frechet_distance(features.learned[features.like], real),
         "precision": precision,
         "recall": recall,
         "diversity": diversity(made),

@@ -166,7 +166,7 @@ def _fit(
     return LayerScore(
         layer=layer,
         accuracy=float((said == test_ids).mean()),
-        macro_f1=float(f1_score(test_ids, said, average="macro", zero_division=0)),
+        macro_f1=float(f1_score(test_ids, said, labels=np.unique(test_ids), average="macro", zero_division=0)),
         penalty=penalty,
         converged=bool(regression.n_iter_.max() < ITERATIONS),
     )

@@ -9,7 +9,7 @@ from torch import nn
 
 from zoo.architecture import outline
 from zoo.errors import ZooError
-from zoo.transformer.heads import Head
+from zoo.transformer.heads import First, Head
 from zoo.transformer.model import Transformer
 
 
@@ -34,7 +34,9 @@ def with_head(network: Transformer, head: Head, *, more: int = 0, seed: int = 0)
     if more and predicted is not None and not old.tied:
         predicted += more
     try:
-        config = dataclasses.replace(old, head=head, vocabulary=ids, output_vocabulary=predicted)
+        config = dataclasses.replace(
+            old, head=head, vocabulary=ids, output_vocabulary=predicted, pooler=old.pooler and _pools_first(head)
+        )
     except ZooError as error:
         raise ZooError(str(error).removeprefix("head: ")) from None
     made = outline(config)
@@ -59,6 +61,11 @@ def with_head(network: Transformer, head: Head, *, more: int = 0, seed: int = 0)
         if id(weight) in fresh and name in known:
             weight[: len(known[name])] = known[name]
     return made
+
+
+def _pools_first(head: Head) -> bool:
+    """Return whether a head looks at the first position, which is what a pooler stands on."""
+    return isinstance(getattr(head, "pool", None), First)
 
 
 def _same(old: Head | None, new: Head) -> bool:

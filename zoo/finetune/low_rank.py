@@ -129,6 +129,8 @@ def apply(model: Model, folder: Path | str) -> None:
         head: Head = build(Head, facts["head"], f"{folder / SETTINGS}: head")
         model.network = with_head(model.network, head).eval()
         model.config, model.head = model.network.config, str(facts.get("head_name") or tag(type(head)))
+        read = {"head": model.head, **({"both_orders": True} if facts.get("both_orders") else {})}
+        model.card = {**{name: value for name, value in model.card.items() if name != "both_orders"}, **read}
         weights = named_weights(model.network)
     for name in pairs:
         weights[f"{name}.weight"] += scale * (tensors[f"{name}.up"] @ tensors[f"{name}.down"])

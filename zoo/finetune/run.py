@@ -249,12 +249,14 @@ class Prepared:
         )
         result = trainer.run()
         if isinstance(asked.method, Lora):
+            told = self.material.facts if isinstance(self.material, Examples) else {}
             facts = {
                 "base": asked.checkpoint,
                 "rank": asked.method.rank,
                 "scale": asked.method.alpha / asked.method.rank,
                 "head": to_mapping(self.model.config).get("head"),
                 "head_name": tag(type(asked.head)),
+                "both_orders": bool(told.get("both_orders")),
             }
             learnt = {name for name, weight in self.model.network.named_parameters() if weight.requires_grad}
             low_rank.save(asked.out / "adapter", trainer.shown(), facts, learnt)

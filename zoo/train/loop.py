@@ -231,7 +231,7 @@ class Trainer:
             self._check()
             with self.autocast():
                 terms = self.objective.losses(self.forward, batch.to(self.device))
-                parts = torch.stack([loss / count for loss, count in zip(terms, counts, strict=True)])
+                parts = torch.stack([loss / max(count, 1) for loss, count in zip(terms, counts, strict=True)])
                 whole = (parts * weights).sum()
             torch.autograd.backward(whole * scale if self.scale.active else whole)
             losses.append(parts.detach())

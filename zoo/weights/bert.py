@@ -123,6 +123,10 @@ def settings(config: TransformerConfig) -> dict[str, Any]:
     """
     if not config.segments:
         raise ZooError(f"Hugging Face's {MODEL_TYPE} needs segments (token types) of at least 1, this network has none")
+    if config.head is not None and not isinstance(config.head, Span) and not config.pooler:
+        raise ZooError(
+            f"Hugging Face's {MODEL_TYPE} has a pooler below its classifiers, and this network has none; keep to=zoo"
+        )
     made = _settings(config)
     refuse_difference(MODEL_TYPE, config, _rebuilt(made, config))
     return made
