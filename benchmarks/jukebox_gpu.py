@@ -119,11 +119,13 @@ class Measured:
     Attributes:
         steps: seconds of a step, one figure a run.
         reading: seconds in which a window's beginning is read, the codes above included.
+        opening: seconds by which the first steps take longer than the others: on a GPU, one is recorded.
         gigabytes: of memory, most at a time.
     """
 
     steps: list[float]
     reading: float
+    opening: float
     gigabytes: float
 
 
@@ -199,8 +201,11 @@ def _drawn(level: Level, network: Prior, songs: int, sizes: Sizes, runs: int) ->
         sampler.step()
         settle(device)
         reading.append(time.perf_counter() - start)
+    start = time.perf_counter()
     for _ in range(WARM):
         sampler.step()
+    settle(device)
+    warming = time.perf_counter() - start
     taken = []
     for _ in range(runs):
         settle(device)
@@ -209,7 +214,9 @@ def _drawn(level: Level, network: Prior, songs: int, sizes: Sizes, runs: int) ->
             sampler.step()
         settle(device)
         taken.append((time.perf_counter() - start) / steps)
-    return Measured(steps=taken, reading=min(reading), gigabytes=_memory(network, songs, device) / 1e9)
+    opening = max(warming - WARM * min(taken), 0.0)
+    gigabytes = _memory(network, songs, device) / 1e9
+    return Measured(steps=taken, reading=min(reading), opening=opening, gigabytes=gigabytes)
 
 
 def _memory(network: Prior, songs: int, device: torch.device) -> int:
@@ -250,7 +257,10 @@ def _row_of(name: str, sizes: Sizes, found: Found, machine: Machine, *, songs: i
         got, work = found[level.name, rows], Work.of(level, sizes.dtype)
         total = -(-_total(sizes, level) // segments)
         walk, ours = Walk.of(total, level), Walk.of(total, level, span=SPAN)
-        taken = [sum_ + ours.seconds(step, got.reading, level) for sum_, step in zip(taken, got.steps, strict=True)]
+        taken = [
+            sum_ + ours.seconds(step, got.reading, level, got.opening)
+            for sum_, step in zip(taken, got.steps, strict=True)
+        ]
         floor += walk.seconds(work.step(rows, machine), work.reading(rows, level.read, machine), level)
     return [
         row(name, "zoo, estimated", "minutes", [each / songs / 60 for each in taken]),

@@ -97,6 +97,7 @@ class Walk:
 
     drawn: int
     reread: int
+    begins: int
 
     @classmethod
     def of(cls, total: int, level: Level, *, span: int | None = None) -> Walk:
@@ -107,8 +108,11 @@ class Walk:
             for window in windows(total, context, context - level.read)
             for begin in range(window.first, window.end, span or context)
         ]
-        return cls(drawn=total, reread=sum(begins))
+        return cls(drawn=total, reread=sum(begins), begins=len(begins))
 
-    def seconds(self, step: float, reading: float, level: Level) -> float:
-        """Return what it takes, from the seconds of a step and of reading the beginning of a window."""
-        return self.drawn * step + self.reread / level.read * reading
+    def seconds(self, step: float, reading: float, level: Level, opening: float = 0.0) -> float:
+        """Return what it takes, from the seconds of a step, and of reading the beginning of a window.
+
+        ``opening`` is by how much the first steps of a span take longer than others.
+        """
+        return self.drawn * step + self.reread / level.read * reading + self.begins * opening

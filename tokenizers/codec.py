@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.errors import ZooError
+from zoo.precision import exact_convolutions
 from zoo.tokenizers.base import Modality
 from zoo.tokenizers.codebook import Codebook
 
@@ -109,7 +110,8 @@ class Codec(nn.Module, ABC):
         self.check(samples, wanted)
         found = []
         for level, book in zip(wanted, books, strict=True):
-            features = self.features(samples, level)
+            with exact_convolutions():
+                features = self.features(samples, level)
             found.append(book.nearest(features.flatten(0, -2)).view(features.shape[:-1]))
         return tuple(found)
 

@@ -29,14 +29,14 @@ def available_bytes(device: torch.device | None = None) -> int | None:
     if device is not None and device.type == "cuda":
         import torch
 
-        return int(torch.cuda.mem_get_info(device)[0])
+        unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # kept by PyTorch for reuse
+        return int(torch.cuda.mem_get_info(device)[0]) + unused
     try:
         match = re.search(r"^MemAvailable:\s+(\d+) kB$", Path("/proc/meminfo").read_text(), re.MULTILINE)
     except OSError:  # not Linux
         return None
-    left = _left_to_process()
     free = int(match[1]) * 1024 if match else None
-    return free if left is None else left if free is None else min(free, left)
+    return min((one for one in (free, _left_to_process(), _left_to_group()) if one is not None), default=None)
 
 
 def _left_to_process() -> int | None:
@@ -50,8 +50,27 @@ def _left_to_process() -> int | None:
     return max(limit - pages * resource.getpagesize(), 0)
 
 
+GROUPS = (("memory.max", "memory.current"), ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"))
+"""Files of a control group, of versions 2 and 1: what a container may have, and what it has."""
+
+
+def _left_to_group(folder: Path = Path("/sys/fs/cgroup")) -> int | None:
+    """Return what this process's container may still take, None where there is no limit."""
+    for limit, used in GROUPS:
+        try:
+            most, taken = ((folder / name).read_text().strip() for name in (limit, used))
+        except OSError:
+            continue
+        if most.isdigit() and taken.isdigit():
+            return max(int(most) - int(taken), 0)
+    return None
+
+
 def is_exhausted(error: BaseException) -> bool:
     """Return whether ``error`` is Python's, the GPU's or the CPU allocator's way of saying that memory ran out."""
+    said = str(error)
     return (
-        isinstance(error, MemoryError) or "OutOfMemory" in type(error).__name__ or "can't allocate memory" in str(error)
+        isinstance(error, MemoryError)
+        or "OutOfMemory" in type(error).__name__
+        or any(words in said for words in ("can't allocate memory", "CUDA error: out of memory", "_ALLOC_FAILED"))
     )

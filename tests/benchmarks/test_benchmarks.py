@@ -144,13 +144,15 @@ def test_a_minute_of_the_released_levels() -> None:
     """434,091 ids; of 20 seconds the original reads 21,592 and 102,752 ids again in 6 and 26 windows."""
     levels = jukebox_gpu.FULL.levels
     assert [60 * 44_100 // 128 * 128 // level.hop for level in levels] == [20_671, 82_684, 330_736]
-    assert Walk.of(27_560, levels[1]) == Walk(drawn=27_560, reread=21_592)
-    assert Walk.of(110_240, levels[2]) == Walk(drawn=110_240, reread=102_752)
-    assert Walk.of(6_890, levels[0]) == Walk(drawn=6_890, reread=0)
+    assert Walk.of(27_560, levels[1]) == Walk(drawn=27_560, reread=21_592, begins=6)
+    assert Walk.of(110_240, levels[2]) == Walk(drawn=110_240, reread=102_752, begins=26)
+    assert Walk.of(6_890, levels[0]) == Walk(drawn=6_890, reread=0, begins=1)
     minute = zip((20_671, 82_684, 330_736), levels, strict=True)
     assert [Walk.of(ids, level, span=1024).reread for ids, level in minute] == [122_689, 441_604, 1_804_336]
     assert [level.read for level in levels] == [7168, 4096, 4096]
-    assert Walk(drawn=10, reread=8192).seconds(0.5, 3.0, levels[1]) == 11.0
+    walk = Walk(drawn=10, reread=8192, begins=2)
+    assert walk.seconds(0.5, 3.0, levels[1]) == 11.0
+    assert walk.seconds(0.5, 3.0, levels[1], 1.5) == 14.0
 
 
 def test_the_least_that_a_step_takes() -> None:

@@ -107,3 +107,18 @@ def test_drawing_leaves_the_network_in_its_mode(network: Transformer) -> None:
 def test_scales_out_of_range(value: float) -> None:
     with pytest.raises(ZooError, match="guidance: must be"):
         SamplingSettings(max_new_tokens=1, guidance=value)
+
+
+def test_what_stays_is_put_together_once(network: Transformer) -> None:
+    guide = Guided(network, 2.0)
+    told = guide.prepare(Conditioning(classes=torch.tensor([0, 1])))
+    first, second = (guide._both(told) for _ in range(2))
+    assert first is not None
+    assert second is not None
+    assert first.classes is not None
+    assert first.classes is second.classes
+    third = guide._both(guide.prepare(Conditioning(classes=torch.tensor([1, 0]))))
+    assert third is not None
+    assert third.classes is not None
+    assert third.classes.tolist() == [1, 0, NO_CLASS, NO_CLASS]
+    assert first.classes.tolist() == [0, 1, NO_CLASS, NO_CLASS]

@@ -13,7 +13,7 @@ import torch
 import zoo
 from tests.stack.parts import CODES, CONTEXT, HOPS, RATE, save
 from zoo.errors import ZooError
-from zoo.music.telling import Piece, Telling
+from zoo.music.telling import NOTHING, Piece, Telling
 from zoo.stack.journal import Journal
 from zoo.stack.model import Stack
 from zoo.stack.plan import Request
@@ -230,6 +230,17 @@ def test_stopped_and_gone_on_with(stack: Stack, tmp_path: Path, at: int) -> None
             assert torch.equal(found[level].codes, codes)
         assert len(found[2].alignments) == 2
         assert found[2].alignments[0].shape == (40, len(WANTED.lyrics))
+
+
+@pytest.mark.parametrize("silent", [0, 1])
+def test_a_piece_without_words_beside_one_with_words(stack: Stack, silent: int) -> None:
+    plan = stack.plan(replace(WANTED, count=2, levels=(2,)))
+    told = [replace(one, lyrics=NOTHING) if row == silent else one for row, one in enumerate(plan.stages[0].told)]
+    plan = replace(plan, stages=(replace(plan.stages[0], told=tuple(told)),))
+    (finished,) = [event for event in carry_out(plan) if isinstance(event, Finished)]
+    shapes = [tuple(one.shape) for one in finished.alignments]
+    assert shapes[silent] == (40, 0)
+    assert shapes[1 - silent] == (40, len(WANTED.lyrics))
 
 
 def test_a_stack_s_codec_serves_wherever_a_codec_does(folder: Path, stack: Stack) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import weakref
 
 import pytest
 import torch
@@ -283,3 +284,20 @@ def test_hidden_tokens_leave_their_position_alone() -> None:
     positions = model.embedding.positions(torch.arange(6))
     close(states[0][:, ~visible[0]], positions[~visible[0]].expand(2, 2, -1))
     close(states[0][:, visible[0]], (model.embedding.tokens(ids) + positions)[:, visible[0]])
+
+
+def test_a_pass_keeps_one_state_at_a_time() -> None:
+    network = Transformer(TransformerConfig(vocabulary=8, context=8, width=8, depth=6, heads=1)).eval()
+    states: list[weakref.ref[torch.Tensor]] = []
+    alive: list[int] = []
+
+    def look(block: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        alive.append(sum(state() is not None for state in states))
+        states.append(weakref.ref(inputs[0]))
+
+    for block in network.blocks:
+        block.register_forward_pre_hook(look)
+    with torch.no_grad():
+        network.hidden(torch.zeros(1, 8, dtype=torch.int64))
+    assert len(alive) == 6
+    assert max(alive) <= 1  # the one before, at most

@@ -12,6 +12,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from zoo.errors import ZooError
+from zoo.precision import exact_convolutions
 
 
 class PretrainedCodec(nn.Module, ABC):
@@ -75,7 +76,8 @@ class PretrainedCodec(nn.Module, ABC):
         if not len(samples):
             return torch.empty(0, books, dtype=torch.int64)
         filled = nn.functional.pad(samples, (0, -len(samples) % self.hop))
-        codes = self.codes(rearrange(filled, "time -> 1 1 time"), books)
+        with exact_convolutions():
+            codes = self.codes(rearrange(filled, "time -> 1 1 time"), books)
         return rearrange(codes, "1 book step -> step book")[: len(filled) // self.hop].contiguous()
 
     @torch.no_grad()

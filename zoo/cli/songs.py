@@ -318,7 +318,7 @@ class _Writer:
         pieces = []
         for index, sample in enumerate(samples):
             sounds = [(f"level {level}", (place / f"{index:03d}.wav").read_bytes()) for level, place in places]
-            heard = self.alignments[index].numpy() if self.alignments else None
+            heard = self.alignments[index].numpy() if self.alignments and self.alignments[index].numel() else None
             title, sung = f"{index:03d}, seed {sample['seed']}", self._sung(index)
             pieces.append(Piece(title=title, sounds=sounds, alignment=heard, lyrics=sung))
         request = self.request

@@ -35,6 +35,7 @@ class Guided(nn.Module):
         self.vocabulary, self.output_vocabulary = network.vocabulary, network.output_vocabulary
         self.context = network.context
         self.training = getattr(network, "training", False)
+        self._doubled: dict[str, tuple[Tensor, Tensor]] = {}
 
     def hidden(
         self,
@@ -51,7 +52,7 @@ class Guided(nn.Module):
         both = self.network.hidden(
             torch.cat([ids, ids]),
             lengths=None if lengths is None else torch.cat([lengths, lengths]),
-            conditioning=_both(self.prepare(conditioning)),
+            conditioning=self._both(self.prepare(conditioning)),
             cache=cache,
         )
         return torch.cat(both.chunk(2), dim=-1)
@@ -87,6 +88,21 @@ class Guided(nn.Module):
                 if value is not None
             }
         )
+
+    def _both(self, told: Conditioning | None) -> Conditioning | None:
+        """Return the conditioning of all rows, followed by that of the same rows without labels.
+
+        What does not change from step to step, such as the lyrics, is put together once.
+        """
+        if told is None:
+            return None
+        fields: dict[str, Tensor] = {}
+        for name, value in vars(told).items():
+            if value is not None:
+                known = self._doubled.get(name)
+                fields[name] = known[1] if known and known[0] is value else torch.cat(value.unbind(-1))
+                self._doubled[name] = value, fields[name]
+        return Conditioning(**fields)
 
     def new_cache(self, batch: int, capacity: int | None = None) -> GuidedCache:
         """Allocate a cache for both readings of ``batch`` rows."""
@@ -142,11 +158,3 @@ AXES = {"start": 2, "added": 3, "memory": 3, "memory_lengths": 1, "segments": 2,
 def _paired(told: Conditioning) -> bool:
     """Return whether it holds both readings."""
     return any(value is not None and value.ndim > AXES[name] for name, value in vars(told).items())
-
-
-def _both(told: Conditioning | None) -> Conditioning | None:
-    """Return the conditioning of all rows, followed by that of the same rows without labels."""
-    if told is None:
-        return None
-    fields = {name: value for name, value in vars(told).items() if value is not None}
-    return Conditioning(**{name: torch.cat(value.unbind(-1)) for name, value in fields.items()})

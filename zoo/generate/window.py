@@ -80,7 +80,7 @@ class Windows:
         """Return what the network is told at columns ``begin`` (rows,) to ``begin + time`` of ``rows`` (None: all)."""
         if conditioning is None:
             return None
-        if rows is not None:
+        if rows is not None and not torch.equal(rows, torch.arange(len(self.begins))):
             conditioning = select_conditioning(conditioning, rows)
         positions = (begin - (self.firsts if rows is None else self.firsts[rows]))[:, None] + torch.arange(time)
         each = ("added", "segments", "visible")  # one value a position

@@ -48,6 +48,11 @@ class Timing:
 
     def check(self, total: int, offset: int) -> None:
         """Raise ZooError unless a song can have ``total`` samples and a part that begins at ``offset``."""
+        if offset == 0 and total >= self.longest * self.rate:
+            raise ZooError(
+                f"this prior knows pieces below {self.longest:g} seconds, got {total / self.rate:g}; make fewer "
+                "seconds, or set a smaller total_seconds"
+            )
         if not self.shortest * self.rate <= total < self.longest * self.rate:
             raise ZooError(
                 f"the whole piece must last from {self.shortest:g} to below {self.longest:g} seconds, got "

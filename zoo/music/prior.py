@@ -20,6 +20,7 @@ from zoo.errors import ZooError
 from zoo.music.conditioner import CodesAbove, LabelEmbedding, LyricEncoder, draw_begin
 from zoo.music.config import PriorConfig, SeparateLyrics
 from zoo.network import Cache, Conditioning
+from zoo.precision import exact_convolutions
 from zoo.transformer.cache import TransformerCache
 from zoo.transformer.initial import Role
 from zoo.transformer.model import Transformer
@@ -114,8 +115,14 @@ class Prior(nn.Module):
         return hidden, None
 
     def head(self, hidden: Tensor) -> Tensor:
-        """Return logits (batch, time, output_vocabulary) of hidden states (batch, time, width)."""
-        return self.transformer.head(hidden)
+        """Return logits (batch, time, output_vocabulary) of hidden states (batch, time, width).
+
+        In float32 whatever the weights are, as in the original: bfloat16 tells a logit of 32 from one of 32.25 at best.
+        """
+        inner = self.transformer
+        if hidden.dtype == torch.float32 or not hidden.is_cuda or inner.transform is not None:
+            return inner.head(hidden)
+        return functional.linear(hidden.float(), inner.output_matrix.float())
 
     def hidden_states(
         self, ids: Tensor, *, lengths: Tensor | None = None, conditioning: Conditioning | None = None
@@ -172,7 +179,8 @@ class Prior(nn.Module):
                     f"this prior is told {wanted} ids of the level above, fewer for a window that is shorter than its "
                     f"context: pass Conditioning(above=...), got {got}"
                 )
-            stretched = self.above(told.above)
+            with exact_convolutions():
+                stretched = self.above(told.above)
             added = stretched if added is None else added[:, : stretched.shape[1]] + stretched
         if start is not None and self.label_embedding is not None and self.label_embedding.config.everywhere:
             spread = repeat(start, "batch width -> batch time width", time=self.context)

@@ -20,6 +20,8 @@ LEAST = 64
 """Ids read at once, at least."""
 STATES = 12
 """Vectors of the width that are alive for an id that is read."""
+MASK = 6
+"""Bytes for each key that an id of a part of a window is compared with: what it sees, and that as a number to add."""
 GB = 1e9
 
 
@@ -127,8 +129,8 @@ def fitted(
             f"{free / GB:.2f} GB free; {' or '.join(mend) if mend else 'this needs a larger machine'}"
         )
     at_once = min(wanted, fit)
-    chunk: int | None = (room - need.weights - at_once * need.row) // (at_once * max(need.read, 1))
-    assert chunk is not None
-    if chunk >= config.context + 1:
+    left = room - need.weights - at_once * need.row
+    if left // (at_once * max(need.read, 1)) >= config.context + 1:
         return Fit(rows=at_once, chunk=None, need=need)
+    chunk = left // (at_once * need.read + MASK * config.context)
     return Fit(rows=at_once, chunk=max(1 << (chunk.bit_length() - 1), 1), need=need)

@@ -315,7 +315,7 @@ def _stage(
     )
     if fits is not None:
         rows, chunk = fits[str(tier.level)]
-        rows = min(rows, request.at_once or rows)  # fewer at once draw the same
+        rows = min(rows, request.at_once or rows)  # fewer at once draw the same in float32 on a CPU
         fit = Fit(rows=rows, chunk=chunk, need=fit.need)
     return Stage(
         tier=tier,

@@ -153,7 +153,7 @@ class _Level:
 
     def _alignments(self, prior: Prior | None, codes: Tensor) -> tuple[Tensor, ...]:
         stage, lyrics = self.stage, self.stage.tier.config.lyrics
-        if lyrics is None or lyrics.alignment is None or not len(stage.told[0].lyrics):
+        if lyrics is None or lyrics.alignment is None or not any(len(told.lyrics) for told in stage.told):
             return ()
         if self.journal is not None and (kept := self.journal.alignments(stage.tier.level)) is not None:
             return kept

@@ -120,8 +120,9 @@ class Transformer(nn.Module):
         Raises:
             ZooError: more ids than the context or the cache can hold.
         """
-        *_, last = self._states(ids, lengths, conditioning, cache)
-        return last
+        for state in self._states(ids, lengths, conditioning, cache):  # noqa: B007 (one exists at a time)
+            pass
+        return state
 
     def hidden_states(
         self, ids: Tensor, *, lengths: Tensor | None = None, conditioning: Conditioning | None = None

@@ -164,9 +164,12 @@ class Recording:
         """Record a step, whose kernels do not run yet."""
         graph = torch.cuda.CUDAGraph()
         try:
-            with torch.cuda.device(self._x.device), torch.cuda.graph(graph):
+            here = torch.cuda.current_stream(self._x.device)  # which a capture that fails would not go back to
+            with torch.cuda.device(self._x.device), torch.cuda.stream(here), torch.cuda.graph(graph):
                 self._output = self._pass(call)
             self._graph = graph
+        except torch.OutOfMemoryError:
+            raise
         except RuntimeError as error:
             reason = str(error).partition("\n")[0]
             warnings.warn(f"steps are not recorded as a CUDA graph, and slower for it: {reason}", stacklevel=2)

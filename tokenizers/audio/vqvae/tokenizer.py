@@ -11,6 +11,7 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
+from zoo.precision import exact_convolutions
 from zoo.settings import build, to_mapping
 from zoo.tokenizers import folder as folders
 from zoo.tokenizers import tensors
@@ -93,7 +94,8 @@ class VqvaeTokenizer(AudioTokenizer):
 
     @torch.no_grad()
     def _encode(self, samples: Tensor) -> Tensor:
-        features = self.encoder(rearrange(samples.to(self._device), "time -> 1 time 1"))
+        with exact_convolutions():
+            features = self.encoder(rearrange(samples.to(self._device), "time -> 1 time 1"))
         return self.codebook.nearest(features[0])
 
     @torch.no_grad()
