@@ -23,11 +23,11 @@ if not (_HERE / "tokenizers").is_dir() and (_HERE.parent / "tokenizers" / "base.
     __path__.append(str(_HERE.parent))
 
 __version__ = "0.1.0"
-__all__ = ["Audio", "ZooError", "__version__", "load"]
+__all__ = ["Audio", "ZooError", "__version__", "load", "load_codec"]
 
 
 def load(name_or_path: str | Path, *, device: str = "auto", dtype: str = "float32") -> Model:
-    """Load a checkpoint: a folder, or a name in ``./checkpoints`` or ``$ZOO_HOME/checkpoints``.
+    """Load a checkpoint: a folder, or a name in ``./checkpoints``, ``$ZOO_HOME/checkpoints`` or Hugging Face's Hub.
 
     Args:
         name_or_path: what to load.

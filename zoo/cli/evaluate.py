@@ -49,7 +49,9 @@ class Keys:
     """Keys of ``zoo evaluate``; those of the data and of the task have ``data.`` and ``task.`` before them."""
 
     task: str = key(
-        "auto", "likelihood, classification, questions, lambada or samples; auto chooses what suits", literal=True
+        "auto",
+        "likelihood, classification, answers, questions, lambada or samples; auto chooses what suits",
+        literal=True,
     )
     out: str = key("outputs/evaluation", f"folder for {REPORT} and {PAGE}", literal=True)
     overwrite: bool = key(False, f"replace {REPORT} in out")
