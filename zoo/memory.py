@@ -50,19 +50,26 @@ def _left_to_process() -> int | None:
     return max(limit - pages * resource.getpagesize(), 0)
 
 
-GROUPS = (("memory.max", "memory.current"), ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"))
-"""Files of a control group, of versions 2 and 1: what a container may have, and what it has."""
+GROUPS = (
+    ("memory.max", "memory.current", "memory.stat"),
+    ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat"),
+)
+"""Files of a control group, of versions 2 and 1: what a container may have, what it has, and what of."""
+CACHED = re.compile(r"^(?:total_)?(?:in)?active_file (\d+)$", re.MULTILINE)
+"""Pages of files, which are given up when memory is wanted."""
 
 
 def _left_to_group(folder: Path = Path("/sys/fs/cgroup")) -> int | None:
     """Return what this process's container may still take, None where there is no limit."""
-    for limit, used in GROUPS:
+    for names in GROUPS:
         try:
-            most, taken = ((folder / name).read_text().strip() for name in (limit, used))
+            most, taken, parts = ((folder / name).read_text().strip() for name in names)
         except OSError:
             continue
         if most.isdigit() and taken.isdigit():
-            return max(int(most) - int(taken), 0)
+            whole = [line for line in parts.splitlines() if line.startswith("total_")] or parts.splitlines()
+            cached = sum(map(int, CACHED.findall("\n".join(whole))))
+            return max(int(most) - max(int(taken) - cached, 0), 0)
     return None
 
 
