@@ -89,8 +89,8 @@ FULL = Sizes(
     product=(8192, 8192, 8192),
     stated=(
         ("a minute, exact", "Jukebox, V100, as published", 540.0),
-        ("a minute, exact", "asked for on an H200", 12.0),
-        ("a minute, in segments at once", "asked for on an H200", 4.0),
+        ("a minute, exact", "goal on an H200", 12.0),
+        ("a minute, in segments at once", "goal on an H200", 4.0),
     ),
     gigabytes=40.0,
 )

@@ -92,6 +92,14 @@ def test_references_to_own_keys_are_resolved() -> None:
     assert compose(CHAR, {"train.evaluate_every": "${train.steps}"})["train"]["evaluate_every"] == 2000
 
 
+def test_the_data_s_codec_follows_the_tokenizer_s_path() -> None:
+    for path in ("mine", "a, {b}.pth"):
+        made = compose("music/upsampler_1", {"tokenizer.path": path})
+        assert (made["tokenizer"]["path"], made["data"]["codec"]) == (path, path)
+    apart = compose("music/upsampler_1", {"tokenizer.path": "one", "data.codec": "two"})
+    assert (apart["tokenizer"]["path"], apart["data"]["codec"]) == ("one", "two")
+
+
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [

@@ -11,8 +11,12 @@ if TYPE_CHECKING:
     import torch
 
 
-def total_bytes() -> int | None:
-    """Return this machine's memory in bytes, None where the system does not say."""
+def total_bytes(device: torch.device | None = None) -> int | None:
+    """Return this machine's memory in bytes, or a GPU's, None where the system does not say."""
+    if device is not None and device.type == "cuda":
+        import torch
+
+        return int(torch.cuda.get_device_properties(device).total_memory)
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):  # not a POSIX system

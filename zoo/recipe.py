@@ -144,7 +144,10 @@ def compose(
             _set(config, key, _value(key, text))
         if key.startswith(("tokenizer", "model.")):
             config["parameters"] = None
+    follows = "tokenizer.path" in literal and config["data"].get("codec") == "${tokenizer.path}"
     config = _resolve(config)
+    if follows:  # the reference was resolved before the path, which is text to the letter, was there
+        literal.setdefault("data.codec", literal["tokenizer.path"])
     for key, text in literal.items():
         _set(config, key, text)
     return {"name": name, **config}
@@ -259,7 +262,7 @@ def _load(name: str) -> dict[str, Any]:
 
 
 def _is_literal(key: str) -> bool:
-    return key in ("data.path", "tokenizer.path") or key.startswith("data.columns.")
+    return key in ("data.path", "data.codec", "tokenizer.path") or key.startswith("data.columns.")
 
 
 def _value(key: str, text: str) -> Any:

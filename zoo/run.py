@@ -85,7 +85,7 @@ class Run:
         refuse_taken(self.out, allowed=self.resume or self.overwrite)
         device = choose_device(self.device)
         if not self.init:  # at once, not after data is fetched and a tokenizer made
-            refuse_too_large(self.recipe.model, any_vocabulary=True)
+            self._refuse_too_large(self.recipe.model, any_vocabulary=True)
         corpus = self.recipe.data.open(progress)
         tokenizer, network = self._from_checkpoint(corpus) if self.init else self._afresh(corpus)
         if tokenizer.spec.modality != corpus.modality:
@@ -93,6 +93,7 @@ class Run:
                 f"tokenizer: {tokenizer.spec.type} is for {tokenizer.spec.modality}, the data is {corpus.modality}"
             )
         refuse_other_classes(network.config, corpus.classes)
+        corpus.check(network.config)
         data = corpus.encode(tokenizer, network.context)
         data.check(network)
         return Prepared(run=self, corpus=corpus, tokenizer=tokenizer, data=data, network=network.to(device))
@@ -100,12 +101,17 @@ class Run:
     def _afresh(self, corpus: Corpus) -> tuple[Tokenizer[Any], AnyNetwork]:
         tokenizer = self._earlier_tokenizer() or self.recipe.tokenizer.fit(corpus.samples())
         config = with_vocabulary(self.recipe.model, tokenizer, corpus.classes, corpus.names)
-        refuse_too_large(config)
+        self._refuse_too_large(config)
         torch.manual_seed(self.seed)
         network = build_network(config)
         if isinstance(network, Prior) and (codebooks := corpus.codebooks(tokenizer)) is not None:
             begin_with(network, codebooks)
         return tokenizer, network
+
+    def _refuse_too_large(self, config: NetworkConfig, *, any_vocabulary: bool = False) -> None:
+        train = self.recipe.train
+        each = 4 * (1 if train.only else 4) + 4 * bool(train.average)
+        refuse_too_large(config, any_vocabulary=any_vocabulary, each=each, device=choose_device(self.device))
 
     def _earlier_tokenizer(self) -> Tokenizer[Any] | None:
         """Return the tokenizer of the run that goes on, if it was made by the same settings: some take a while to fit.
@@ -135,6 +141,7 @@ class Run:
             tokenizer = self.recipe.tokenizer.fit(())
         elif self.asked_tokenizer is not None:
             raise ZooError(f"init brings its own tokenizer; leave out {self.asked_tokenizer}= or init=")
+        self._refuse_too_large(opened.config)
         network = opened.network(torch.device("cpu"), torch.float32)
         if isinstance(network, Prior):
             refuse_other_codes(network, tokenizer)
@@ -278,25 +285,31 @@ def refuse_other_codes(prior: Prior, tokenizer: Tokenizer[Any]) -> None:
         )
 
 
-def refuse_too_large(config: NetworkConfig, *, any_vocabulary: bool = False) -> None:
+def refuse_too_large(
+    config: NetworkConfig, *, any_vocabulary: bool = False, each: int = 16, device: torch.device | None = None
+) -> None:
     """Raise ZooError if training the network cannot fit this machine's memory, before any of it is taken.
 
-    Counted are weights, gradients and an optimizer's two moments, 4 bytes each; what activations take comes on top.
+    Counted are weights, gradients and an optimizer's two moments, 4 bytes each, and an average, if there is one; what
+    activations take comes on top.
 
     Args:
         config: of the network.
         any_vocabulary: its number of ids is not known yet, so refuse only what would be too large with any.
+        each: bytes of a parameter.
+        device: that it is trained on; None for a CPU.
     """
     try:
         network = outline(config)
     except ZooError:
         raise ZooError("model: no tensor can be this large; lower model.width, model.depth or the vocabulary") from None
-    parameters, memory = count_parameters(network), total_bytes()
+    parameters, memory = count_parameters(network), total_bytes(device)
     ids = {config.vocabulary, config.output_vocabulary or config.vocabulary}
     of_ids = sum(weight.numel() for weight in network.parameters() if ids & set(weight.shape))
-    if memory is not None and 16 * (parameters - any_vocabulary * of_ids) > memory:
+    if memory is not None and each * (parameters - any_vocabulary * of_ids) > memory:
+        has = "this machine" if device is None or device.type == "cpu" else str(device)
         raise ZooError(
-            f"model: {parameters:,} parameters need {16 * parameters / 2**30:,.0f} GiB to train, this machine has "
+            f"model: {parameters:,} parameters need {each * parameters / 2**30:,.0f} GiB to train, {has} has "
             f"{memory / 2**30:,.0f}; lower model.width, model.depth or the vocabulary"
         )
 

@@ -118,6 +118,10 @@ def test_a_folder_becomes_a_folder_of_ids(zoo: Zoo, tmp_path: Path) -> None:
             assert np.array_equal(shards.ids(1, level), arrays[f"level_{level}"])
     assert zoo("tokenize", "songs", "tokenizer=codec", "out=ids", "resume=true").code == 0  # nothing left to do
     assert "ids is complete" in zoo("tokenize", "songs", "tokenizer=codec", "out=ids").err
+    said = (tmp_path / "songs" / "metadata.csv").read_text()
+    (tmp_path / "songs" / "metadata.csv").write_text(said.replace("Bach 1", "Brahms"))
+    assert "ids is complete" in zoo("tokenize", "songs", "tokenizer=codec", "out=ids", "resume=true").err
+    (tmp_path / "songs" / "metadata.csv").write_text(said)
     assert zoo("tokenize", "songs", "tokenizer=mu_law", "out=ids", "overwrite=true").code == 0
     assert Shards(tmp_path / "ids").origin.type == "mu_law"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["codec", "ids", "one", "songs"]

@@ -60,6 +60,9 @@ def test_data_sets_that_torchaudio_fetches_are_read_as_they_lie(tmp_path: Path) 
     ("metadata", "message"),
     [
         ("name,artist\n0.wav,me\n", r"metadata\.csv: no column 'file'"),
+        ("file,Artist\n0.wav,me\n", r"metadata\.csv: call the column 'Artist' artist"),
+        ("file,artist, genre\n0.wav,me,pop\n", r"metadata\.csv: call the column ' genre' genre"),
+        ("file,artist\n0.wav,me\n0.wav,you\n", r"metadata\.csv line 3: a second row for '0\.wav'"),
         ("file,artist\n../0.wav,me\n", r"line 2: no sound file '\.\./0\.wav' here"),
         ("file,artist\n/etc/passwd,me\n", "line 2: no sound file '/etc/passwd' here"),
         ("file,artist\n9.wav,me\n", "no sound file '9.wav' here; did you mean"),

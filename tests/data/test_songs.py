@@ -227,6 +227,62 @@ def test_folders_and_melodies_make_one_corpus(heard: Heard, tmp_path: Path) -> N
     assert (held_out >= 16).any()
 
 
+def test_few_songs_beside_many_lose_their_ends(heard: Heard, tmp_path: Path) -> None:
+    for number in range(2):
+        write_sound(tmp_path / "few" / f"{number}.wav", 1.0, seed=number)
+    values = {"path": str(tmp_path / "few"), "more": [str(heard.folder)], "held_out": 0.25}
+    corpus = build(Songs, {**values, "codec": str(heard.checkpoint), "level": 1}).open()
+    data = corpus.encode(heard.codec.level(1), CONTEXT)
+    data.check(Prior(config().with_names(corpus.names)))
+    seen = [(int(number), int(label[1])) for each in data.held_out(8)
+            for number, label in zip(each.indices, told(each, "labels"), strict=True)]  # fmt: skip
+    assert {number for number, _ in seen} == {0, 1, 2 + 6}
+    assert min(place for number, place in seen if number < 2) == round(0.75 * RATE)
+    batch = data.batch(step=0, size=256, seed=0)
+    ends = told(batch, "labels")[:, 1] + CONTEXT * HOPS[1]
+    assert int(ends[batch.indices < 2].min()) >= 0
+    assert {*range(10)} - {8} == set(batch.indices.tolist())
+
+
+def test_ends_of_encoded_songs_stand_below_the_ids_above_them(heard: Heard, tmp_path: Path) -> None:
+    coder = coder_of_codec(heard.codec)
+    for seconds in (1.0, 1.016, 1.04, 1.072):
+        folder = tmp_path / f"{seconds}"
+        write_sound(tmp_path / f"{seconds}.wav", seconds, seed=3)
+        writer = ShardWriter(folder, coder.origin)
+        encoding = coder.encode(tmp_path / f"{seconds}.wav")
+        writer.add(Entry(name="a.wav", counts=()), encoding.stretches, seconds=encoding.seconds)
+        writer.finish()
+        found = build(Songs, {"path": str(folder), "held_out": 0.3}).open()._found
+        parts = [found.parts(heard.codec.level(level), 0.3, level)[1] for level in (0, 1)]
+        assert int(parts[0].starts[0]) == int(parts[1].starts[0])
+
+
+def test_folders_of_classes_are_genres(tmp_path: Path) -> None:
+    for number in range(4):
+        write_sound(tmp_path / "x" / ("blues", "rock")[number % 2] / f"{number}.wav", 0.5, seed=number)
+    assert set(build(Songs, {"path": str(tmp_path / "x"), "genre": "label"}).open().names.genres) == {"blues", "rock"}
+
+
+def test_unfit_pieces_are_named_before_they_are_encoded(heard: Heard, tmp_path: Path) -> None:
+    corpus = build(Songs, {"path": str(heard.folder)}).open()
+    with pytest.raises(ZooError, match=r"'00\.wav' has 0\.50 seconds"):
+        corpus.check(config(shortest=0.55).with_names(corpus.names))
+    corpus.check(config().with_names(corpus.names))
+    stored = build(Songs, {"path": str(shards(heard, tmp_path / "ids"))}).open()
+    with pytest.raises(ZooError, match=r"'00\.wav' has 0\.50 seconds"):
+        stored.check(config(shortest=0.55).with_names(stored.names))
+
+
+def test_changed_ids_are_found(heard: Heard, tmp_path: Path) -> None:
+    folder = shards(heard, tmp_path / "ids")
+    data = bytearray((folder / "level_1.bin").read_bytes())
+    data[0] ^= 1
+    (folder / "level_1.bin").write_bytes(data)
+    with pytest.raises(ZooError, match=r"level_1\.bin does not match its sha256"):
+        songs(heard, path=str(folder))
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

@@ -206,7 +206,9 @@ def test_a_second_run_in_the_same_folder_is_refused(tmp_path: Path, options: dic
     out = tmp_path / "out"
     child = processes.start(lambda: small.trainer(out, small.settings(steps=1000), data=Slow()).run())
     try:
+        deadline = time.monotonic() + 60
         while not (out / "metrics.jsonl").exists():
+            assert time.monotonic() < deadline
             time.sleep(0.01)
         before = files_below(out / "training")
         with pytest.raises(ZooError, match=rf"out is in use by process {child}; wait for it, or choose another out="):

@@ -11,13 +11,19 @@ import pytest
 import torch
 
 import zoo
-from tests.stack.parts import CODES, CONTEXT, HOPS, RATE, save
+from tests.stack.parts import CHARACTERS, CODES, CONTEXT, HOPS, RATE, codec, save
 from zoo.errors import ZooError
+from zoo.loading import open_found
+from zoo.music.prior import Prior
+from zoo.music.stack import StackConfig
 from zoo.music.telling import NOTHING, Piece, Telling
 from zoo.stack.journal import Journal
 from zoo.stack.model import Stack
 from zoo.stack.plan import Request
 from zoo.stack.run import Finished, carry_out
+from zoo.weights import codecs
+from zoo.weights import stack as stacks
+from zoo.weights.hub import locate
 
 SECONDS = 40 * 8 / RATE
 """Forty ids of the coarsest level."""
@@ -94,6 +100,7 @@ def test_saved_and_loaded_again(stack: Stack, tmp_path: Path) -> None:
         ({"priors": ["codec"]}, "'codec' is no prior of music"),
         ({"priors": ["top", "fine", "middle", "top"]}, "4 priors do not fit a codec of 3 levels"),
         ({"priors": ["top", "top"]}, "must be told one code of the level above for 2 of its own, and has none"),
+        ({"priors": ["middle", "fine"]}, "the first prior, of level 2, makes codes of a coarser level finer"),
         ({"coarsest": 7}, "3 priors do not fit a codec of 3 levels"),
     ],
 )
@@ -110,6 +117,17 @@ def test_parts_that_do_not_fit(folder: Path, tmp_path: Path, network: dict[str, 
     write_manifest(tmp_path / "other", {})
     with pytest.raises(ZooError, match=message):
         zoo.load(tmp_path / "other", device="cpu")
+
+
+def test_priors_of_another_codec_are_no_parts(folder: Path, tmp_path: Path) -> None:
+    other = codec()
+    other.codebook(2).adopt(torch.randn(CODES, 4))
+    codecs.write(tmp_path / "other-codec", other)
+    parts = [open_found(locate(str(folder.parent / name))) for name in ("top", "middle", "fine")]
+    config = StackConfig(codec="other-codec", priors=("top", "middle", "fine"))
+    made = stacks.put_together("made", config, [open_found(locate(str(tmp_path / "other-codec"))), *parts], {})
+    with pytest.raises(ZooError, match=r"top.config\.json was trained on other ids than level 2"):
+        Stack.of(made, device=torch.device("cpu"), dtype=torch.float32)
 
 
 def test_pieces_are_those_of_any_batch(stack: Stack) -> None:
@@ -269,3 +287,18 @@ def test_words_for_a_prior_alone_are_the_numbers_that_it_is_told(folder: Path) -
         top.draw(conditions={**numbers, "artist": "organ"})
     with pytest.raises(ZooError, match="unknown artist 'orgam'; did you mean 'organ'"):
         top.draw(conditions={"artist": "orgam"})
+
+
+def test_a_prior_alone_decodes_the_codes_behind_its_lyrics(folder: Path) -> None:
+    top = zoo.load(folder.parent / "top", device="cpu")
+    assert isinstance(top.network, Prior)
+    shift = top.network.config.shift
+    assert shift == len(CHARACTERS) + 1
+    told = {"artist": "organ"}
+    (drawn,) = top.draw(conditions=told, max_new_tokens=8, seed=4)
+    assert int(drawn.ids.min()) >= shift  # no lyric stands in the place of music
+    codes = drawn.ids - shift
+    assert np.array_equal(drawn.sample.samples, top.tokenizer.decode(codes).samples)
+    begun = top.tokenizer.decode(torch.full((4,), CODES - 1))
+    (longer,) = top.draw(begun, conditions=told, max_new_tokens=2, seed=4)
+    assert torch.equal(longer.ids[:4] - shift, top.tokenizer.encode(begun)[:4])

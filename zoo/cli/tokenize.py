@@ -20,7 +20,7 @@ from zoo.errors import ZooError
 if TYPE_CHECKING:
     from zoo.coding.coders import Coder
     from zoo.data.shard_writer import ShardWriter
-    from zoo.data.shards import Origin
+    from zoo.data.shards import Entry, Origin
 
 CODES = "codes.npz"
 EXAMPLE = "zoo tokenize song.wav tokenizer=mu_law out=codes"
@@ -138,7 +138,7 @@ def into_folder(coder: Coder[Any], targets: Targets, out: Path, keys: Keys, told
     items = targets.items(coder.origin.modality)
     if keys.resume and is_shards(out):
         shards = Shards(out)
-        if shards.origin == coder.origin and [entry.name for entry in shards.files] == [item.name for item in items]:
+        if shards.origin == coder.origin and list(map(_known, shards.files)) == [_known_of(item) for item in items]:
             return _done(out, shards.files, coder.origin)  # stopped after the last file, before it could say so
     refuse_taken(out, resume=keys.resume, overwrite=keys.overwrite)
     make_writable(out.absolute().parent)
@@ -202,6 +202,19 @@ def _add(writer: ShardWriter, coder: Coder[Any], item: Item) -> None:
     writer.add(known, encoding.stretches, seconds=encoding.seconds)
 
 
+def _known(entry: Entry) -> tuple[str, ...]:
+    """Return what must be the same for a file to be done: its name, its bytes, and what is said of it."""
+    return (entry.name, entry.sha256, entry.artist, entry.genre, entry.lyrics, entry.label)
+
+
+def _known_of(item: Item) -> tuple[str, ...]:
+    """Return the same of a file that is to be encoded."""
+    from zoo.download import sha256_of
+
+    told = (item.fields.get(name, "") for name in ("artist", "genre", "lyrics", "label"))
+    return (item.name, sha256_of(item.path), *told)
+
+
 def _check_same(writer: ShardWriter, items: Sequence[Item], folder: Path | None) -> None:
     """Refuse to go on with files that are not those that were encoded before."""
     from zoo.download import sha256_of
@@ -212,6 +225,8 @@ def _check_same(writer: ShardWriter, items: Sequence[Item], folder: Path | None)
     for entry, item in zip(writer.done, items, strict=False):
         if entry.name != item.name:
             raise ZooError(f"{folder} has other files than when {writer.target} was begun: '{item.name}'; {again}")
+        if entry.sha256 == sha256_of(item.path) and _known(entry) != _known_of(item):
+            raise ZooError(f"'{item.name}' is said to be something else than when {writer.target} was begun; {again}")
         if entry.sha256 != sha256_of(item.path):
             raise ZooError(f"{item.path} has changed since {writer.target} was begun; {again}")
 

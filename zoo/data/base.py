@@ -231,6 +231,13 @@ class Corpus(ABC):
     def encode(self, tokenizer: Tokenizer[Any], context: int) -> TokenData:
         """Return the ids of both parts, cut for a model that sees ``context`` ids."""
 
+    def check(self, config: object) -> None:  # noqa: B027 (most data need no check)
+        """Refuse samples that a network of these settings cannot be told of, before any of them is encoded.
+
+        Raises:
+            ZooError: name one, and what to do.
+        """
+
     def codebooks(self, tokenizer: Tokenizer[Any]) -> Codebooks | None:
         """Return the vectors that a fresh prior's ids begin as; None where they are to be drawn."""
         return None

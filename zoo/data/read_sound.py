@@ -70,10 +70,12 @@ class SoundRecords(Records[Sound]):
     Attributes:
         open: opens the sound of a number.
         fields: artist, genre, lyrics and label of each sound, as far as they are known.
+        ends: sounds of the training part whose end is held out; where no sound is, the end of each.
     """
 
     open: Callable[[int], AbstractContextManager[Readable]]
     fields: Sequence[Mapping[str, str]] = ()
+    ends: Sequence[int] = ()
 
     @classmethod
     def of(cls, records: Records[Sound]) -> SoundRecords:
@@ -162,6 +164,9 @@ def _read_metadata(path: Path, files: Sequence[DataFile]) -> dict[str, dict[str,
         reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
         if "file" not in (reader.fieldnames or ()):
             raise ZooError(f"{path}: no column 'file'{suggest('file', reader.fieldnames or ())}")
+        for column in reader.fieldnames or ():
+            if column not in FIELDS and column.strip().lower() in FIELDS:
+                raise ZooError(f"{path}: call the column '{column}' {column.strip().lower()}, or something else")
         for row in reader:
             if None in row or None in row.values():
                 raise ZooError(f"{path} line {reader.line_num}: not as many columns as the header has")
@@ -170,6 +175,8 @@ def _read_metadata(path: Path, files: Sequence[DataFile]) -> dict[str, dict[str,
                 raise ZooError(
                     f"{path} line {reader.line_num}: no sound file {row['file']!r} here{suggest(name, known)}"
                 )
+            if name in rows:
+                raise ZooError(f"{path} line {reader.line_num}: a second row for {row['file']!r}; keep one")
             rows[name] = {field: row[field] for field in FIELDS if field in row}
     except csv.Error as error:
         raise ZooError(f"{path}: broken row ({error})") from None

@@ -158,9 +158,9 @@ class Shards:
             wanted, found = self._counts[level] * self.origin.dtype(level).itemsize, _size(self._file(level))
             if wanted != found:
                 raise ZooError(f"{self._file(level)} has {found} bytes, not {wanted}: cut short or changed; {MEND}")
+        self._sums = header.sha256
         for name in [FILES, *(level_file(level) for level in range(self.levels) if check)]:
-            if sha256_of(self.folder / name) != header.sha256.get(name):
-                raise ZooError(f"{self.folder / name} does not match its sha256 in {HEADER}; {MEND}")
+            self._compare(name)
         self.files: tuple[Entry, ...] = tuple(read_entries(self.folder / FILES, self.levels))
         sums = tuple(sum(entry.counts[level] for entry in self.files) for level in range(self.levels))
         if len(self.files) != header.files or sums != self._counts:
@@ -182,6 +182,18 @@ class Shards:
             np.fromiter(accumulate((entry.counts[level] for entry in self.files), initial=0), np.int64)
             for level in range(self.levels)
         )
+
+    def check(self, level: int) -> None:
+        """Hash the ids of a level.
+
+        Raises:
+            ZooError: they have changed: the message names the file.
+        """
+        self._compare(level_file(level))
+
+    def _compare(self, name: str) -> None:
+        if sha256_of(self.folder / name) != self._sums.get(name):
+            raise ZooError(f"{self.folder / name} does not match its sha256 in {HEADER}; {MEND}")
 
     def level(self, level: int) -> Ids:
         """Return the ids of all files at a level, mapped, not checked: what windows are cut from.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,6 +41,11 @@ class SongPart:
     facts: Sequence[Mapping[str, str]]
     names: Sequence[str]
     genre: str
+
+    def told(self, rate: int) -> Iterator[tuple[str, float, str]]:
+        """Yield name, seconds (at ``rate`` samples each) and genre of each stretch."""
+        for number, total in zip(self.ids.numbers.tolist(), self.ids.totals.tolist(), strict=True):
+            yield self.names[number], total / rate, self.facts[number].get(self.genre, "")
 
 
 class SongTokens(TokenData):
@@ -93,7 +98,8 @@ class SongTokens(TokenData):
                         f"model.above: one id of the level above stands for {got} of this level, not {ratio}"
                     )
             if config.labels is not None:
-                _check_labels(part, config.labels)
+                timing = config.labels.timing
+                check_told(part.told(1 if timing is None else timing.rate), config.labels)
         self._network = config
 
     def batch(self, *, step: int, size: int, seed: int) -> Batch:
@@ -189,28 +195,29 @@ class SongTokens(TokenData):
         return torch.from_numpy(found)
 
 
-def _check_labels(part: SongPart, labels: Labels) -> None:
+def check_told(pieces: Iterable[tuple[str, float, str]], labels: Labels) -> None:
     """Refuse pieces that cannot be told, before any of them is learned from.
+
+    Args:
+        pieces: name, seconds and genre of each.
+        labels: what is told.
 
     Raises:
         ZooError: name one, and what to do.
     """
-    totals, timing = part.ids.totals, labels.timing
-    if timing is not None:
-        seconds = totals / timing.rate
-        for place in np.flatnonzero((seconds < timing.shortest) | (seconds >= timing.longest))[:1]:
+    timing = labels.timing
+    for name, seconds, genre in pieces:
+        if timing is not None and not timing.shortest <= seconds < timing.longest:
             raise ZooError(
-                f"'{part.names[int(part.ids.numbers[place])]}' has {seconds[place]:.2f} seconds, and this prior is "
-                f"told of pieces from {timing.shortest:g} to below {timing.longest:g}; leave it out, or train another "
-                "prior with model.labels.timing.shortest= and longest="
+                f"'{name}' has {seconds:.2f} seconds, and this prior is told of pieces from {timing.shortest:g} to "
+                f"below {timing.longest:g}; leave it out, or train another prior with model.labels.timing.shortest= "
+                "and longest="
             )
-    for number in np.unique(part.ids.numbers):
-        said = part.facts[int(number)].get(part.genre, "")
-        words = labels.names.style.genres(said) if labels.names is not None else ()
+        words = labels.names.style.genres(genre) if labels.names is not None else ()
         if len(words) > labels.slots:
             raise ZooError(
-                f"'{part.names[int(number)]}': genre '{said[:60]}' has {len(words)} words, and this prior is told at "
-                f"most {labels.slots}; shorten it, or train another prior with model.labels.slots={len(words)}"
+                f"'{name}': genre '{genre[:60]}' has {len(words)} words, and this prior is told at most "
+                f"{labels.slots}; shorten it, or train another prior with model.labels.slots={len(words)}"
             )
 
 

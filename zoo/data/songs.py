@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,14 +18,15 @@ from zoo.data.base import Corpus
 from zoo.data.melodies import LICENSE, melodies, play_melodies
 from zoo.data.read_sound import Readable, SoundRecords, read_sounds
 from zoo.data.records import Sound
-from zoo.data.shards import Shards, is_shards
-from zoo.data.song_tokens import SongPart, SongTokens
+from zoo.data.shards import FILES, Shards, is_shards, read_header
+from zoo.data.song_tokens import SongPart, SongTokens, check_told
 from zoo.data.sound_tokens import TokenPart, encode_parts
 from zoo.data.split import split_names
 from zoo.data.text import check_fraction, check_modality
 from zoo.download import Progress
 from zoo.errors import ZooError
 from zoo.music.codebooks import Codebooks
+from zoo.music.config import PriorConfig
 from zoo.music.names import Names, Style, Whole
 from zoo.tokenizers.audio.base import AudioTokenizer
 from zoo.tokenizers.audio.settings import Vqvae
@@ -97,11 +98,11 @@ class Songs:
             ZooError: no data, or not sounds: one line that names the file.
         """
         places = [place for place in (self.path, *self.more) if place is not None]
-        folders = [is_shards(Path(place)) for place in places]
+        folders = [is_shards(Path(place).expanduser()) for place in places]
         if any(folders):
             if len(places) > 1 or self.melodies:
                 raise ZooError("a folder of ids stands alone; make one of all sounds with zoo tokenize")
-            return SongCorpus(_Encoded(Shards(Path(places[0]), check=False)), self)
+            return SongCorpus(_Encoded(Shards(Path(places[0]).expanduser(), check=False)), self)
         found = [read_sounds(place) for place in places]
         licenses = ["not stated"] * len(found)
         if self.melodies:
@@ -123,12 +124,18 @@ class _Heard:
             {"name": records.title, "license": license, "sha256": records.sha256}
             for records, license in zip(found, licenses, strict=True)
         ]
-        self.facts: Sequence[Facts] = self.records.fields or [{}] * len(self.records)
+        self.facts: Sequence[Facts] = facts_of(self.records)
         self.names: Sequence[str] = self.records.names
         self.train: Sequence[int] = self.records.train
 
     def samples(self) -> Iterable[Sound]:
         return (self.records[index] for index in self.records.train)
+
+    def seconds(self) -> Iterator[float]:
+        """Yield how long each piece is."""
+        for number in range(len(self.records)):
+            with self.records.open(number) as sound:
+                yield sound.frames / sound.rate
 
     def parts(self, tokenizer: AudioTokenizer, fraction: float, level: int) -> tuple[TokenPart, TokenPart]:
         return encode_parts(self.records, tokenizer, fraction=fraction, classes=None)
@@ -140,7 +147,7 @@ class _Encoded:
     def __init__(self, shards: Shards) -> None:
         self.shards = shards
         self.entries = [
-            {"name": shards.folder.name, "license": "not stated", "sha256": _sha256(*(e.sha256 for e in shards.files))}
+            {"name": shards.folder.name, "license": "not stated", "sha256": read_header(shards.folder).sha256[FILES]}
         ]
         self.facts: Sequence[Facts] = [
             {"artist": entry.artist, "genre": entry.genre, "lyrics": entry.lyrics, "label": entry.label}
@@ -152,6 +159,11 @@ class _Encoded:
     def samples(self) -> Iterable[Sound]:
         return ()
 
+    def seconds(self) -> Iterator[float]:
+        """Yield how long each piece is."""
+        for entry in self.shards.files:
+            yield entry.seconds
+
     def parts(self, tokenizer: AudioTokenizer, fraction: float, level: int) -> tuple[TokenPart, TokenPart]:
         origin = self.shards.origin
         if level >= origin.levels or origin.fingerprints[level] != tokenizer.spec.fingerprint:
@@ -159,14 +171,15 @@ class _Encoded:
                 f"{self.shards.folder}: its ids are not those of this codec's level {level}; make the folder again "
                 "with zoo tokenize and the codec that tokenizer.path names"
             )
+        self.shards.check(level)
         counts = np.diff(self.shards.offsets[level])
         whole = np.zeros_like(counts), counts
         if len(self._held_out):
             train, held_out = (np.asarray(part, dtype=np.int64) for part in (self.train, self._held_out))
             return self._part(level, train, *whole), self._part(level, held_out, *whole)
         every = np.arange(len(counts), dtype=np.int64)
-        cut = np.rint(counts * (1 - fraction)).astype(np.int64)
-        cut -= cut % (origin.hops[-1] // origin.hops[level])  # a step of every level, so that these stay side by side
+        steps = np.rint(np.diff(self.shards.offsets[-1]) * (1 - fraction)).astype(np.int64)
+        cut = steps * (origin.hops[-1] // origin.hops[level])  # of the coarsest level, so that all stay side by side
         return self._part(level, every, whole[0], cut), self._part(level, every, cut, counts)
 
     def _part(
@@ -216,10 +229,11 @@ class SongCorpus(Corpus):
         check_modality(tokenizer, "music")
         assert isinstance(tokenizer, AudioTokenizer)
         settings = self._settings
+        if not settings.top:
+            self._refuse_other_codec(tokenizer)
         own = self._found.parts(tokenizer, settings.held_out, settings.level)
         above: tuple[TokenPart | None, TokenPart | None] = (None, None)
         if not settings.top:
-            self._refuse_other_codec(tokenizer)
             above = self._found.parts(self._coarser, settings.held_out, settings.level + 1)
         parts = [
             SongPart(ids=ids, above=over, facts=self._found.facts, names=self._found.names, genre=settings.genre)
@@ -232,6 +246,17 @@ class SongCorpus(Corpus):
             unlabelled=settings.unlabelled,
             held_out_windows=settings.held_out_windows,
         )
+
+    def check(self, config: object) -> None:
+        """Refuse pieces that the prior cannot be told of, before any of them is encoded.
+
+        Raises:
+            ZooError: name one, and what to do.
+        """
+        if isinstance(config, PriorConfig) and config.labels is not None:
+            found = self._found
+            genres = [facts.get(self._settings.genre, "") for facts in found.facts]
+            check_told(zip(found.names, found.seconds(), genres, strict=True), config.labels)
 
     def codebooks(self, tokenizer: Tokenizer[Any]) -> Codebooks | None:
         """Return the vectors of the ids, for a prior that begins with them; None where it is to begin without."""
@@ -265,8 +290,19 @@ class SongCorpus(Corpus):
         return [dict(entry) for entry in self._found.entries]
 
 
+def facts_of(records: SoundRecords) -> Sequence[Facts]:
+    """Return what is known of each sound; its label, if nothing else says one, is that of its folder."""
+    fields: Sequence[Facts] = records.fields or [{}] * len(records)
+    if not records.labels:
+        return fields
+    return [{"label": label, **facts} for label, facts in zip(records.labels, fields, strict=True)]
+
+
 def joined(found: Sequence[SoundRecords]) -> SoundRecords:
-    """Return the sounds of several places as those of one, in order; each place is split by itself."""
+    """Return the sounds of several places as those of one, in order; each place is split by itself.
+
+    Of a place of so few sounds that none is held out, the end of each is.
+    """
     if len(found) == 1:
         return found[0]
     firsts = np.cumsum([0, *(len(records) for records in found)])
@@ -292,9 +328,10 @@ def joined(found: Sequence[SoundRecords]) -> SoundRecords:
         labels=[],
         train=every(lambda records: records.train),
         held_out=every(lambda records: records.held_out),
+        ends=every(lambda records: () if records.held_out else records.train),
         load=load,
         open=opened,
-        fields=[facts for records in found for facts in (records.fields or [{}] * len(records))],
+        fields=[facts for records in found for facts in facts_of(records)],
         sha256=_sha256(*(records.sha256 for records in found)),
     )
 

@@ -73,7 +73,7 @@ def encode_parts(
     for name, spans in zip(("train", "held out"), split_spans(records, lengths, fraction), strict=True):
         write = functools.partial(_write, records, spans, tokenizer)
         if long:
-            ids, facts = keep(f"sounds {records.sha256} {fraction} {name}", tokenizer, write)
+            ids, facts = keep(_content(records, fraction, name), tokenizer, write)
         else:
             buffer = BytesIO()
             facts = write(buffer)
@@ -93,6 +93,12 @@ def encode_parts(
             )
         )
     return parts[0], parts[1]
+
+
+def _content(records: SoundRecords, fraction: float, part: str) -> str:
+    """Return what determines every id of a part."""
+    ends = f" {','.join(map(str, records.ends))}" if records.held_out and records.ends else ""
+    return f"sounds {records.sha256} {fraction} {part}{ends}"
 
 
 def _write(records: SoundRecords, spans: Spans, tokenizer: AudioTokenizer, stream: IO[bytes]) -> dict[str, Any]:

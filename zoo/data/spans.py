@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from zoo.data.records import Records
+from zoo.data.read_sound import SoundRecords
 from zoo.errors import ZooError
 
 
@@ -27,23 +26,27 @@ class Spans:
     counts: NDArray[np.int64]
 
 
-def split_spans(records: Records[Any], lengths: NDArray[np.int64], fraction: float) -> tuple[Spans, Spans]:
-    """Return what training hears and what is held out: whole sounds, or the end of each where none is held out.
+def split_spans(records: SoundRecords, lengths: NDArray[np.int64], fraction: float) -> tuple[Spans, Spans]:
+    """Return what training hears and what is held out: whole sounds, and the ends of ``records.ends``.
+
+    Where nothing of either is said, the end of each is held out.
 
     Args:
         records: the sounds.
         lengths: int64 (sounds,), samples of each.
-        fraction: of each sound that is held out, where no whole ones are.
+        fraction: of a sound whose end is held out.
 
     Raises:
         ZooError: a part has no samples.
     """
     train, held_out = (np.asarray(part, dtype=np.int64) for part in (records.train, records.held_out))
+    ends = np.asarray(records.ends, dtype=np.int64) if len(held_out) or len(records.ends) else train
     zeros = np.zeros(len(lengths), dtype=np.int64)
-    cuts = lengths if len(held_out) else np.rint(lengths * (1 - fraction)).astype(np.int64)
+    cuts, begins = lengths.copy(), zeros.copy()
+    cuts[ends] = begins[ends] = np.rint(lengths[ends] * (1 - fraction)).astype(np.int64)
     parts = {
         "training": _spans(train, zeros, cuts),
-        "held-out": _spans(held_out, zeros, lengths) if len(held_out) else _spans(train, cuts, lengths),
+        "held-out": _spans(np.sort(np.concatenate([held_out, ends])), begins, lengths),
     }
     for name, part in parts.items():
         if not len(part.counts):

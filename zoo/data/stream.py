@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -124,11 +125,13 @@ class _complete:  # noqa: N801  # used like open()
         return self._stream
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._stream.close()
-        if kind is None:
-            os.replace(self._partial, self._path)
-        else:
-            os.unlink(self._partial)
+        try:
+            self._stream.close()  # what is still to be written may not fit on the disk either
+            if kind is None:
+                os.replace(self._partial, self._path)
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self._partial)
 
 
 def _write(documents: Sequence[Document], tokenizer: Tokenizer[str], stream: IO[bytes]) -> tuple[int, bool]:

@@ -196,7 +196,6 @@ class _Limited(TokenData):
 
     Attributes:
         tokens: ids that were predicted, once all rows are read.
-        nats: of each row, once ``row_nats`` has read them.
     """
 
     train_tokens = 0

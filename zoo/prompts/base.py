@@ -71,6 +71,11 @@ class Prompts(ABC):
     def end_ids(self) -> tuple[int, ...]:
         """Ids that end a sample and are no part of it."""
 
+    @property
+    def shift(self) -> int:
+        """How far the network's ids of a sample lie above those of the tokenizer."""
+        return 0
+
     @abstractmethod
     def start(self, prompt: Any) -> Start:
         """Return the ids from which a sample begins.

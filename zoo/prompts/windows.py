@@ -40,6 +40,11 @@ class Windows(Prompts):
         """None: a window ends where it is full."""
         return ()
 
+    @property
+    def shift(self) -> int:
+        """The ids of lyrics that stand in the same vocabulary, before those of music."""
+        return self.prior.config.shift
+
     def start(self, prompt: Any) -> Start:
         """Return the start of a window, and the ids of a sound that it goes on from."""
         lead = torch.tensor([self.prior.start_id])

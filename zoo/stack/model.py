@@ -75,6 +75,17 @@ class Stack(Model):
                     f"the prior of level {tier.level} makes {tier.config.codes} codes, and the codec has {book} there; "
                     "use the codec that it was trained with"
                 )
+            if not place and above is not None:
+                raise ZooError(
+                    f"the first prior, of level {tier.level}, makes codes of a coarser level finer and cannot begin; "
+                    "name priors from coarse to fine, the coarsest first"
+                )
+            timing = tier.config.labels.timing if tier.config.labels else None
+            if timing is not None and timing.rate != self.rate:
+                raise ZooError(
+                    f"the prior of level {tier.level} counts {timing.rate:,} samples a second, and the codec has "
+                    f"{self.rate:,}; use the codec that it was trained with"
+                )
             if place and (above is None or above.ratio != self.tiers[place - 1].hop // tier.hop):
                 has = "none" if above is None else above.ratio
                 wanted = self.tiers[place - 1].hop // tier.hop
@@ -105,7 +116,7 @@ class Stack(Model):
         names = hashlib.sha256()
         for where in (opened.codec.where, *(part.where for part in opened.priors)):
             names.update(_state(Path(where)))
-        return cls(
+        stack = cls(
             tiers,
             {level: codec.level(level) for level in range(codec.levels)},
             config=opened.config,
@@ -116,6 +127,14 @@ class Stack(Model):
             card=opened.card,
             opened=opened,
         )
+        for part, tier in zip(opened.priors, tiers, strict=True):
+            own = part.tokenizer
+            if isinstance(own, VqvaeTokenizer) and own.spec.fingerprint != codec.level(tier.level).spec.fingerprint:
+                raise ZooError(
+                    f"{part.where} was trained on other ids than level {tier.level} of this codec; use its own codec, "
+                    "and name priors from coarse to fine"
+                )
+        return stack
 
     @classmethod
     def of_prior(cls, model: Model, where: str) -> Stack:

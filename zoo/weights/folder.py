@@ -276,7 +276,7 @@ def refuse_foreign(value: object, where: Path | str) -> None:
     """
     if isinstance(value, Mapping):
         for key, entry in value.items():
-            if isinstance(key, str) and re.fullmatch(r"_\w+_", key):
+            if isinstance(key, str) and re.fullmatch(r"_[a-z]{2,}_", key):
                 raise ZooError(
                     f"{where}: '{key}' is refused: settings never name code to run; do not use this checkpoint"
                 )
