@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 
-GROUND = {"errors", "settings", "paths", "network", "download", "memory"}
+GROUND = {"errors", "settings", "paths", "network", "download", "memory", "precision"}
 CORE = GROUND | {"transformer", "recurrent", "music", "architecture"}
 MIDDLE = CORE | {"tokenizers", "data"}
 WORK = MIDDLE | {"weights", "generate", "evaluate", "filling", "inpainting", "model", "loading", "train", "classify"}
@@ -25,6 +25,7 @@ ALLOWED: dict[str, set[str]] = {
     "catalogue": {"errors", "paths"},
     "network": {"errors", "settings"},
     "memory": set(),
+    "precision": set(),
     "download": {"errors"},
     "tokenizers": GROUND,
     "data": GROUND | {"tokenizers", "music"},
