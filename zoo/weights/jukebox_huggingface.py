@@ -23,8 +23,6 @@ from zoo.weights.links import Link, Renamed
 from zoo.weights.opened import Opened
 from zoo.weights.tensors import TensorSource
 
-MODEL_TYPES = ("jukebox", "jukebox_prior")
-"""Of a whole model, and of a prior alone."""
 ORDERS = {
     "full_dense_attention": 0,
     "raw_column_previous_row_attention": 2,
