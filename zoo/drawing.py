@@ -180,7 +180,7 @@ class Drawer:
         if shape is not None:
             ids = ids[: math.prod(shape)]
         shown = ids[:-1] if new and new[-1] in self.prompts.end_ids else ids
-        sample = self.tokenizer.decode(shown - self.prompts.shift)
+        sample = self.tokenizer.decode(self.prompts.codes(shown))
         if stops:
             sample = cut_at_stop(sample, stops, len(self.tokenizer.decode(start.ids)))
         return Drawn(prompt=start.given, seed=seed, ids=ids, sample=sample)
@@ -195,8 +195,7 @@ class Drawer:
         """Rule out ids that neither the tokenizer can decode nor end a sample: vocabularies are often rounded up, and
         codebooks take turns."""
         tokenizer = self.tokenizer
-        codes = torch.arange(self.network.output_vocabulary) - self.prompts.shift
-        allowed = (codes >= 0) & (codes < tokenizer.spec.output_vocabulary)
+        allowed = torch.arange(self.network.output_vocabulary) < tokenizer.spec.output_vocabulary + self.prompts.shift
         for end in self.prompts.end_ids:
             allowed[end] = True
         chosen: list[LogitsTransform] = [] if bool(allowed.all()) else [Allow(allowed)]

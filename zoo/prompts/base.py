@@ -76,6 +76,10 @@ class Prompts(ABC):
         """How far the network's ids of a sample lie above those of the tokenizer."""
         return 0
 
+    def codes(self, ids: Tensor) -> Tensor:
+        """Return the tokenizer's ids of the network's ids of a sample."""
+        return ids
+
     @abstractmethod
     def start(self, prompt: Any) -> Start:
         """Return the ids from which a sample begins.

@@ -45,6 +45,10 @@ class Windows(Prompts):
         """The ids of lyrics that stand in the same vocabulary, before those of music."""
         return self.prior.config.shift
 
+    def codes(self, ids: Tensor) -> Tensor:
+        """Return the codes of ids; see ``Prior.codes_of``."""
+        return self.prior.codes_of(ids)
+
     def start(self, prompt: Any) -> Start:
         """Return the start of a window, and the ids of a sound that it goes on from."""
         lead = torch.tensor([self.prior.start_id])
