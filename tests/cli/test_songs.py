@@ -91,6 +91,8 @@ def test_a_sound_is_gone_on_from(parts: Path, tmp_path: Path, capsys: pytest.Cap
         ("beams=3", "beams: a stack of music takes"),
         ("temperature=hot", "temperature"),
         ("temperature=1,1", "one for each of 3 levels, the finest first; got 2"),
+        ("guidance=2,1", "guidance: give one number, or one for each of 3 levels, the finest first; got 2"),
+        ("guidance=strong", "guidance"),
         ("temperature=1,1,1,7", "one for each of 3 levels, the finest first; got 4"),
         ("hop=0", "hop: a part of the window"),
         ("levels=5", "no prior of level 5"),

@@ -212,6 +212,25 @@ def test_guidance(stack: Stack) -> None:
     assert torch.equal(forgotten, codes_of(stack, untold)[2])
 
 
+def test_guidance_of_each_level(stack: Stack) -> None:
+    """The finest level first, as temperatures: what is not guided is as if nothing was, and takes no second reading."""
+    every = codes_of(stack, replace(WANTED, guidance=3.0))
+    coarsest = codes_of(stack, replace(WANTED, guidance=(1.0, 1.0, 3.0)))
+    assert torch.equal(coarsest[2], every[2])
+    assert not torch.equal(coarsest[1], every[1])
+    finer = codes_of(stack, replace(WANTED, levels=(1, 0), seconds=None), {2: every[2]})
+    assert torch.equal(coarsest[1], finer[1])
+    assert torch.equal(coarsest[0], finer[0])
+    needs = [stage.fit.need.total(1, CONTEXT) for stage in stack.plan(replace(WANTED, guidance=(1.0, 1.0, 3.0))).stages]
+    plain = [stage.fit.need.total(1, CONTEXT) for stage in stack.plan(WANTED).stages]
+    assert needs[0] > plain[0]
+    assert needs[1:] == plain[1:]
+    with pytest.raises(
+        ZooError, match="guidance: give one number, or one for each of 3 levels, the finest first; got 2"
+    ):
+        stack.plan(replace(WANTED, guidance=(1.0, 2.0)))
+
+
 def test_a_plan_that_does_not_fit_names_one_that_does(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     need = stack.plan(WANTED).stages[0].fit.need
     free = [0]

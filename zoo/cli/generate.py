@@ -81,7 +81,10 @@ class Keys:
         1, "of a stack: draw so many parts of finer levels side by side: faster, with seams (they are said)"
     )
     at_once: int | None = key(None, "of a stack: most pieces drawn side by side; default: what memory allows, up to 16")
-    guidance: float = key(1.0, "above 1: samples more typical of their label, and less varied (try 2); 1 is off")
+    guidance: str = key(
+        "1", "above 1: samples more typical of their label, and less varied (try 2); 1 is off; of a stack: one number, "
+        "or one for each level, the finest first",
+    )  # fmt: skip
     count: int = key(1, "samples; the second has the seed of the first plus 1, and so on")
     max_new_tokens: int | None = key(None, "length; default: what the recipe says, else what fits the context")
     temperature: str | None = key(
@@ -111,7 +114,8 @@ class Keys:
     def sampling(self) -> dict[str, Any]:
         """Return the arguments of ``Model.stream`` and ``Model.draw``."""
         names = ("max_new_tokens", "temperature", "top_k", "top_p", "min_p", "repetition_penalty", "truncate", "beams")
-        chosen = {name: getattr(self, name) for name in (*names, "length_penalty", "guidance", "seed")}
+        chosen = {name: getattr(self, name) for name in (*names, "length_penalty", "seed")}
+        chosen["guidance"] = build(float, self.guidance, "guidance", from_text=True)
         chosen["temperature"] = build(float, self.temperature or "1", "temperature", from_text=True)
         return chosen | {"stop": (self.stop,) if self.stop else ()}
 
@@ -242,14 +246,12 @@ def _songs(
         "artist": keys.artist or "", "genre": keys.genre or "", "lyrics": lyrics or "", "seconds": keys.seconds,
         "total_seconds": keys.total_seconds, "count": keys.count, "seed": keys.seed,
         "temperature": numbers("temperature", keys.temperature, float), "top_k": keys.top_k, "top_p": keys.top_p,
-        "min_p": keys.min_p, "guidance": keys.guidance, "hop": numbers("hop", keys.hop, float),
+        "min_p": keys.min_p, "guidance": _one_or_each("guidance", keys.guidance),
+        "hop": numbers("hop", keys.hop, float),
         "levels": numbers("levels", keys.levels, int), "parallel_segments": keys.parallel_segments,
         "unknown": keys.unknown == "ok", "at_once": keys.at_once,
     }  # fmt: skip
-    temperature, hop = chosen["temperature"], chosen["hop"]
-    single = {
-        name: value[0] for name, value in (("temperature", temperature), ("hop", hop)) if value and len(value) == 1
-    }
+    single = {name: _one_or_each(name, getattr(keys, name)) for name in ("temperature", "hop")}
     return draw_songs(
         stack,
         Request(**{**chosen, **single}),
@@ -278,6 +280,12 @@ def numbers(name: str, text: str | None, kind: type) -> tuple[Any, ...] | None:
         return None
     parts = text.strip("[]() ").split(",")
     return tuple(build(kind, part.strip(), name, from_text=True) for part in parts)
+
+
+def _one_or_each(name: str, text: str | None) -> float | tuple[float, ...] | None:
+    """Return one number for all levels, or one for each."""
+    found: tuple[float, ...] | None = numbers(name, text, float)
+    return found[0] if found and len(found) == 1 else found
 
 
 def _samples_file(keys: Keys) -> Path | None:

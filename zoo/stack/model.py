@@ -269,7 +269,7 @@ class Stack(Model):
         truncate: Literal["error", "left"] = "error",
         beams: int = 1,
         length_penalty: float = 1.0,
-        guidance: float = 1.0,
+        guidance: float | tuple[float, ...] = 1.0,
         seconds: float | None = None,
         total_seconds: float | None = None,
         hop: float | tuple[float, ...] | None = None,

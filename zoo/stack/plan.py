@@ -60,7 +60,8 @@ class Request:
         count: pieces, or with codes or sounds to go on from, of each of these.
         seed: of the first piece; the next has the next seed.
         temperature: None for ``TEMPERATURE``.
-        top_k, top_p, min_p, guidance: see ``SamplingSettings``.
+        guidance: see ``SamplingSettings``; every level that it guides is read twice.
+        top_k, top_p, min_p: see ``SamplingSettings``.
         hop: None for ``HOP``.
         levels: the levels to draw; None for all.
         parallel_segments: so many parts of a finer level are drawn side by side; all but the first begin without what
@@ -80,7 +81,7 @@ class Request:
     top_k: int = 0
     top_p: float = 1.0
     min_p: float = 0.0
-    guidance: float = 1.0
+    guidance: float | tuple[float, ...] = 1.0
     hop: float | tuple[float, ...] | None = None
     levels: tuple[int, ...] | None = None
     parallel_segments: int = 1
@@ -294,7 +295,7 @@ def _stage(
         top_k=request.top_k,
         top_p=request.top_p,
         min_p=request.min_p,
-        guidance=request.guidance,
+        guidance=_of(request.guidance, (1.0, 1.0), coarsest, place, len(tiers), "guidance"),
         seed=request.seed,
     )
     if settings.guidance != 1 and config.labels is None:
