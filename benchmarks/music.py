@@ -28,8 +28,6 @@ TITLE = "what the shipped stack plays, measured beside held-out clips (own melod
 MAJOR = (6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88)
 MINOR = (6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17)
 """How well each pitch class fits a key, from its first step (Krumhansl 1990, table 2.1)."""
-ASKED = ("do", "re", "mi", "sol", "la")
-"""Syllables that are sung over and over, to see whether their pitches are heard."""
 SEGMENTS = 8
 SEED = 1
 """Of the melodies' variations: not that of the recipes."""
@@ -38,28 +36,28 @@ ALONE: tuple[Accompaniment, ...] = ("none",)
 
 @dataclass(frozen=True, kw_only=True)
 class Sizes:
-    """What is drawn: ``runs`` pieces of each instrument of the clips, and of each syllable of ``asked``.
+    """What is drawn: ``runs`` pieces of each instrument of the clips, and ``runs`` of every melody that is sung.
 
     Attributes:
         stack: what plays.
         sounds: the clips; None for ``melodies`` of the library's own.
         melodies: so many.
         seconds: of a clip, and of a piece.
-        asked, singer: syllables that are sung over and over, and by whom.
-        temperature: of the pieces, for each level, the finest first: as the guide has it.
+        sung: melodies of each instrument whose words are sung, by the coarsest level alone.
+        temperature, guidance: of the pieces, for each level, the finest first: as the guide has it.
     """
 
     stack: str = "music"
     sounds: Path | None = None
     melodies: int = 224
     seconds: float = 6.0
-    asked: tuple[str, ...] = ASKED
-    singer: str = "flute"
+    sung: int = 2
     temperature: tuple[float, ...] = (0.5, 0.85, 0.9)
+    guidance: tuple[float, ...] = (1.0, 1.0, 2.0)
 
 
 FULL = Sizes()
-TINY = Sizes(seconds=2.0, asked=("do",))
+TINY = Sizes(seconds=2.0, sung=1)
 
 
 def measure(sizes: Sizes, runs: int) -> list[Row]:
@@ -81,7 +79,7 @@ def measure(sizes: Sizes, runs: int) -> list[Row]:
     known |= {f"codec, level {level}": _kept(stack, level, real["held out"]) for level in sorted(stack.tokenizers)}
     known["zoo"] = _drawn(stack, records, sizes, runs)
     rows = [line for who, clips in known.items() for line in _lines(who, clips, ear, stack.rate)]
-    return [*rows, *_sung(stack, sizes, runs)]
+    return [*rows, *_sung(stack, records, sizes, runs)]
 
 
 def _kept(stack: Stack, level: int, clips: Sequence[tuple[str, Clip]]) -> list[tuple[str, Clip]]:
@@ -114,6 +112,7 @@ def _drawn(stack: Stack, records: SoundRecords, sizes: Sizes, runs: int) -> list
             seconds=sizes.seconds,
             conditions={key: facts[key] for key in ("artist", "genre", "lyrics") if facts.get(key)},
             temperature=sizes.temperature[-len(stack.levels) :],
+            guidance=sizes.guidance[-len(stack.levels) :],
             parallel_segments=SEGMENTS,
             total_seconds=12.0 if sizes.sounds is None else 24.0,
         )
@@ -121,23 +120,44 @@ def _drawn(stack: Stack, records: SoundRecords, sizes: Sizes, runs: int) -> list
     return made
 
 
-def _sung(stack: Stack, sizes: Sizes, runs: int) -> list[Row]:
-    """Return how much of what is heard has the pitch of the syllable that is sung, and of any one that is not."""
-    shares: dict[str, list[float]] = {"asked for": [], "not asked for": []}
-    for syllable in sizes.asked:
+def _sung(stack: Stack, records: SoundRecords, sizes: Sizes, runs: int) -> list[Row]:
+    """Return how much of what is heard has the pitches of the words, and of the same words in the eleven other keys.
+
+    The words are those of melodies that were held out, told to the coarsest level with what else is said of them.
+    """
+    shares: dict[str, list[float]] = {"as they are": [], "in other keys": []}
+    for facts in _singable(records, sizes.sung):
+        pitches = sorted({SYLLABLES.index(word) for word in facts["lyrics"].split()})
         pieces = stack.generate(
             count=runs,
             seconds=sizes.seconds,
-            conditions={"artist": sizes.singer, "lyrics": " ".join([syllable] * 24)},
+            conditions={key: facts[key] for key in ("artist", "genre", "lyrics") if facts.get(key)},
+            temperature=sizes.temperature[-1],
+            guidance=sizes.guidance[-1],
             levels=(stack.levels[0],),
-            total_seconds=12.0,
+            total_seconds=12.0 if sizes.sounds is None else 24.0,
         )
         for piece in pieces if isinstance(pieces, list) else [pieces]:
             heard = pitch_classes(piece.samples, stack.rate)
-            place = SYLLABLES.index(syllable)
-            shares["asked for"].append(float(heard[place]))
-            shares["not asked for"].append(float((1 - heard[place]) / 11))
-    return [row(f"sound at the pitch of a syllable, {name}", "zoo", "share", found) for name, found in shares.items()]
+            own, *others = (float(np.roll(heard, -step)[pitches].sum()) for step in range(12))
+            shares["as they are"].append(own)
+            shares["in other keys"].append(float(np.mean(others)))
+    return [
+        row(f"sound at the pitches of the words, {name}", "zoo", "share", found)
+        for name, found in shares.items()
+        if found
+    ]
+
+
+def _singable(records: SoundRecords, each: int) -> list[Mapping[str, str]]:
+    """Return what is said of held-out clips whose words are names of pitches, of every instrument so many."""
+    found: dict[str, list[Mapping[str, str]]] = {}
+    for number in records.held_out:
+        facts = records.fields[number]
+        words = facts.get("lyrics", "").split()
+        if words and not set(words) - set(SYLLABLES):
+            found.setdefault(instrument(facts), []).append(facts)
+    return [facts for name in sorted(found) for facts in found[name][:each]]
 
 
 def _parts(records: SoundRecords) -> Mapping[str, Sequence[int]]:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
+import zoo
 from benchmarks import music
 from zoo.errors import ZooError
 
@@ -46,6 +49,37 @@ def test_onsets_are_counted() -> None:
 def test_an_instrument_is_the_label_or_else_the_genre() -> None:
     assert music.instrument({"label": "flute", "genre": "folk"}) == "flute"
     assert music.instrument({"label": "", "genre": "organ"}) == "organ"
+
+
+class Player:
+    """Plays C and E whatever it is told, and keeps that."""
+
+    levels, rate = (2, 1, 0), RATE
+
+    def __init__(self) -> None:
+        self.told: list[dict[str, Any]] = []
+
+    def generate(self, **told: Any) -> list[zoo.Audio]:
+        self.told.append(told)
+        return [zoo.Audio(tone(261.63, 329.63), RATE)] * told["count"]
+
+
+def test_words_are_heard_at_their_pitches_and_not_in_other_keys() -> None:
+    facts = [
+        {"artist": "flute", "genre": "folk", "label": "flute", "lyrics": "do mi\ndo"},
+        {"artist": "flute", "genre": "folk", "label": "flute", "lyrics": "fa la"},
+        {"artist": "organ", "genre": "folk", "label": "organ", "lyrics": "Amazing grace"},
+        {"artist": "organ", "genre": "folk", "label": "organ", "lyrics": ""},
+    ]
+    records = SimpleNamespace(held_out=(0, 1, 2, 3), fields=facts)
+    player = Player()
+    own, others = music._sung(player, records, replace(music.FULL, sung=1), runs=2)
+    assert [told["conditions"]["lyrics"] for told in player.told] == ["do mi\ndo"]
+    assert player.told[0]["levels"] == (2,)
+    assert player.told[0]["guidance"] == 2.0
+    assert own.median > 0.8
+    assert others.median == pytest.approx((2 - own.median) / 11, rel=0.01)  # eleven keys share what is left, twice
+    assert music._sung(player, SimpleNamespace(held_out=(2, 3), fields=facts), music.FULL, runs=1) == []
 
 
 def test_what_is_no_stack_is_refused() -> None:
