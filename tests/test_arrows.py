@@ -35,7 +35,7 @@ ALLOWED: dict[str, set[str]] = {
     "architecture": GROUND | {"transformer", "recurrent", "music"},
     "weights": CORE | {"tokenizers"},
     "generate": CORE,
-    "evaluate": MIDDLE | {"generate", "prompts", "model", "loading", "features", "classify"},
+    "evaluate": MIDDLE | {"generate", "prompts", "model", "stack", "loading", "features", "classify"},
     "prompts": MIDDLE | {"generate"},
     "classify": MIDDLE | {"generate"},
     "drawing": MIDDLE | {"generate", "prompts"},

@@ -89,6 +89,11 @@ class Model:
         """Where the network computes."""
         return next(self.network.parameters()).device
 
+    @property
+    def reader(self) -> Model:
+        """The model whose network reads samples: this one, or the part of it that does."""
+        return self
+
     def generate(
         self,
         prompt: Any = None,

@@ -98,7 +98,7 @@ def test_a_picture_is_read_as_in_training() -> None:
     painter = model(config, tokenizer)
     picture = np.arange(0, 256, 16, dtype=np.uint8).reshape(4, 4)
     (window,) = Reading(painter.network, tokenizer).windows(picture)
-    assert window.tolist() == [4, *tokenizer.encode(picture).tolist()[:-1]]
+    assert window.ids.tolist() == [4, *tokenizer.encode(picture).tolist()[:-1]]
 
 
 def test_recurrent_networks_have_layers_too() -> None:

@@ -58,7 +58,7 @@ def run(call: Call) -> dict[str, Any]:
 
     check_suffix(out)
     pool: AnyPool = settings.build(AnyPool, keys.pool, "pool")
-    model = load(target, device=keys.device, dtype=keys.dtype)
+    model = load(target, device=keys.device, dtype=keys.dtype).reader
     layer = depth_of(model) // 2 if keys.layer is None else check_layer(model, keys.layer)
     samples = samples_of(words, model.modality)
     first = next(samples, None)  # a wrong path is said before anything is written

@@ -65,7 +65,7 @@ def run(call: Call) -> dict[str, Any]:
 
     field: Field = settings.build(Field, told.get("label", "label"), "data.label")
     pool: AnyPool = settings.build(AnyPool, keys.pool, "pool")
-    model = load(target, device=keys.device, dtype=keys.dtype)
+    model = load(target, device=keys.device, dtype=keys.dtype).reader
     records = read_labelled(path, model.modality, columns=columns_of(told), field=field)
     began = time.perf_counter()
     result = probe(

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -12,7 +11,6 @@ import numpy as np
 import torch
 
 from zoo.data.adapted import Adapted, fit
-from zoo.data.base import Batch, TokenData
 from zoo.data.documents import Document
 from zoo.data.images import ImageCorpus, Images
 from zoo.data.masked import Masked, MaskedCorpus
@@ -23,12 +21,15 @@ from zoo.data.sounds import SoundCorpus, Sounds
 from zoo.data.stream import Stream, encode
 from zoo.data.text import TextCorpus
 from zoo.errors import ZooError
-from zoo.evaluate.language_model import evaluate
+from zoo.evaluate.held_out import Limited, measured, one_to_learn
+from zoo.evaluate.music import of_prior, of_stack
 from zoo.evaluate.outcome import Outcome, Told
 from zoo.evaluate.part import Data
 from zoo.evaluate.shown import of_pictures, of_sounds, of_text
 from zoo.evaluate.windows import Windows
 from zoo.model import Model
+from zoo.music.prior import Prior
+from zoo.stack.model import Stack
 from zoo.tokenizers.base import TextTokenizer, Tokenizer
 
 MOST_ROWS = 256
@@ -65,6 +66,10 @@ class Likelihood:
         Raises:
             ZooError: data of another kind, or nothing in it to predict.
         """
+        if isinstance(model, Stack):
+            return of_stack(model, data, self.batch)
+        if isinstance(model.network, Prior):
+            return of_prior(model, data, self.batch)
         match model.modality:
             case "image":
                 return self._pictures(model, data)
@@ -85,11 +90,11 @@ class Likelihood:
             stream, samples = _cut(stream, documents.held_out, tokenizer, data.limit)
         context = min(model.network.context, max(1, len(stream.ids) - 1))
         plain = Windows(stream, context=context, stride=context)
-        metrics = _measured(model, plain, self.batch)
+        metrics = measured(model, plain, self.batch)
         stride = max(1, context // 2) if self.stride is None else self.stride
         notes = [f"loss, perplexity and bits_per_byte: windows of {context:,} tokens side by side, as in training"]
         if stride and plain.tokens > context:
-            found = _measured(model, Windows(stream, context=context, stride=stride), self.batch)
+            found = measured(model, Windows(stream, context=context, stride=stride), self.batch)
             names = ("loss", "perplexity", "bits_per_byte")
             metrics |= {f"strided_{name}": found[name] for name in names if name in found} | {"stride": stride}
             notes.append(
@@ -120,8 +125,8 @@ class Likelihood:
         )
         settings = Masked(next_sentence=len(model.network.labels) == 2)
         encoded = MaskedCorpus(TextCorpus(both, []), settings).encode(model.tokenizer, model.network.context)
-        kept = _Limited(encoded, data.limit)
-        metrics = _measured(model, kept, self.batch)
+        kept = Limited(encoded, data.limit)
+        metrics = measured(model, kept, self.batch)
         note = f"of {settings.share:.0%} of the word pieces, hidden; all others are known: not the loss of a next token"
         return Outcome(
             data=both.title,
@@ -138,7 +143,7 @@ class Likelihood:
         few = Part(names=part.names[:1], pairs=part.pairs[:1])  # nothing is learned from
         encoded = PairsCorpus(train=few, held_out=part, entry={}).encode(model.tokenizer, model.network.context)
         encoded.check(model.network)
-        metrics = _measured(model, counted := _Limited(encoded, None), self.batch)
+        metrics = measured(model, counted := Limited(encoded, None), self.batch)
         (entry,) = corpus.describe()
         return Outcome(
             data=str(entry["name"]),
@@ -149,14 +154,14 @@ class Likelihood:
         )
 
     def _pictures(self, model: Model, data: Data) -> Outcome:
-        records = _one_to_learn(data.images())
+        records = one_to_learn(data.images())
         classes, notes = _classes(model, records)
         hide = None if model.network.causal else Masked().share
         corpus = ImageCorpus(records, [], Images(conditional=bool(classes), hide=hide))
         encoded = corpus.encode(model.tokenizer, model.network.context)
-        counted = _Limited(encoded, None)
-        metrics = _measured(model, counted, self.batch)
-        exhibits = of_pictures(model, records, _Limited(counted, MOST_ROWS)) if model.network.causal else []
+        counted = Limited(encoded, None)
+        metrics = measured(model, counted, self.batch)
+        exhibits = of_pictures(model, records, Limited(counted, MOST_ROWS)) if model.network.causal else []
         return Outcome(
             data=records.title,
             sha256=records.sha256,
@@ -170,11 +175,11 @@ class Likelihood:
     def _sounds(self, model: Model, data: Data) -> Outcome:
         records = data.sounds()
         if records.held_out:
-            records = _one_to_learn(records)
+            records = one_to_learn(records)
         classes, notes = _classes(model, records)
         corpus = SoundCorpus(records, [], Sounds(conditional=bool(classes), label=data.label))
-        counted = _Limited(corpus.encode(model.tokenizer, model.network.context), None)
-        metrics = _measured(model, counted, self.batch)
+        counted = Limited(corpus.encode(model.tokenizer, model.network.context), None)
+        metrics = measured(model, counted, self.batch)
         per_second = model.tokenizer.spec.tokens_per_second or 1.0
         return Outcome(
             data=records.title,
@@ -185,54 +190,6 @@ class Likelihood:
             notes=[*notes, "bits per second compare at an equal loss of the tokenizer only: see zoo reconstruct"],
             exhibits=[of_sounds(model, records)],
         )
-
-
-class _Limited(TokenData):
-    """The held-out rows of other data, counted, and no more of them than are asked for.
-
-    Args:
-        data: whose rows.
-        rows: most of them; None for all.
-
-    Attributes:
-        tokens: ids that were predicted, once all rows are read.
-    """
-
-    train_tokens = 0
-
-    def __init__(self, data: TokenData, rows: int | None) -> None:
-        self._data, self._most = data, rows
-        self.label_name = data.label_name
-        self.tokens = 0
-
-    def batch(self, *, step: int, size: int, seed: int) -> Batch:
-        """Refuse: nothing is learned here."""
-        raise ZooError("these rows are for evaluation")
-
-    def held_out(self, size: int) -> Iterator[Batch]:
-        """Yield the rows."""
-        seen = 0
-        for batch in self._data.held_out(size):
-            if self._most is not None and seen >= self._most:
-                return
-            seen += len(batch.ids)
-            yield batch
-
-    def metrics(self, nats: float, tokens: int) -> dict[str, Any]:
-        """Return the other data's units."""
-        self.tokens = tokens
-        return self._data.metrics(nats, tokens)
-
-    def problems(self) -> Any:
-        """Return the other data's problems."""
-        return self._data.problems()
-
-
-def _measured(model: Model, data: TokenData, batch: int) -> dict[str, Any]:
-    """Return the metrics of held-out rows, perplexity beside the loss."""
-    metrics = evaluate(model.network, data, batch=batch)
-    return {"loss": metrics.pop("loss"), "perplexity": math.exp(min(metrics["bits_per_token"] * math.log(2), 700.0)),
-            **metrics}  # fmt: skip
 
 
 def _cut(stream: Stream, documents: Sequence[Document], tokenizer: Tokenizer[Any], tokens: int) -> tuple[Stream, int]:
@@ -248,11 +205,6 @@ def _cut(stream: Stream, documents: Sequence[Document], tokenizer: Tokenizer[Any
         raw, begun = raw + min(left, document.size), begun + 1
         left -= document.size + between
     return dataclasses.replace(stream, ids=ids, text_bytes=raw), begun
-
-
-def _one_to_learn(records: Any) -> Any:
-    """Return records of which one sample only is to be learned from: nothing is, and each would be encoded."""
-    return dataclasses.replace(records, train=list(records.train[:1]) or list(records.held_out[:1]))
 
 
 def _classes(model: Model, records: Records[Any]) -> tuple[tuple[str, ...], list[str]]:

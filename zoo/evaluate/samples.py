@@ -93,7 +93,7 @@ class Samples:
             },
         )
         kind = KINDS[model.modality](model, data, drawing)
-        judge = model if self.features is None else load(self.features, device=str(model.device))
+        judge = (model if self.features is None else load(self.features, device=str(model.device))).reader
         if judge.modality != model.modality:
             raise ZooError(f"features: {self.features} reads {judge.modality}, the samples are {model.modality}")
         layer = depth_of(judge) // 2 if self.layer is None else check_layer(judge, self.layer)

@@ -9,6 +9,7 @@ from zoo.evaluate.likelihood import Likelihood
 from zoo.evaluate.questions import Lambada, Questions
 from zoo.evaluate.samples import Samples
 from zoo.model import Model
+from zoo.stack.model import Stack
 from zoo.transformer.heads import Span
 from zoo.transformer.model import Transformer
 
@@ -17,6 +18,8 @@ Task: TypeAlias = Likelihood | Classification | Answers | Questions | Lambada | 
 
 def choose(model: Model) -> Task:
     """Return the task that suits a model where nobody names one: its head's, if it has one of its own."""
+    if isinstance(model, Stack):
+        return Likelihood()
     network = model.network
     head = network.config.head if isinstance(network, Transformer) else None
     if head is None or not isinstance(network, Transformer):

@@ -18,8 +18,11 @@ from torch.nn.utils.rnn import pad_sequence
 
 from zoo.architecture import AnyNetwork
 from zoo.errors import ZooError
-from zoo.features.reading import Reading
+from zoo.features.reading import Reading, Window
+from zoo.features.songs import SongReading
 from zoo.generate.sampler import device_of, evaluation_mode
+from zoo.music.prior import Prior
+from zoo.network import Conditioning
 from zoo.tokenizers.base import Tokenizer
 from zoo.transformer.heads import AnyPool, First, Last, Mean
 
@@ -85,8 +88,8 @@ def features(
         raise ZooError(f"batch must be at least 1, got {batch}")
     if not layers or list(layers) != sorted(set(layers)):
         raise ZooError(f"layers: expected different numbers in ascending order, got {list(layers)}")
-    reading = Reading(model.network, model.tokenizer)
-    waiting: list[tuple[int, Tensor]] = []
+    reading = _reading(model)
+    waiting: list[tuple[int, Window]] = []
     open_sums: dict[int, _Sum] = {}
     for number, window in _numbered(reading, samples):
         waiting.append((number, window))
@@ -98,6 +101,11 @@ def features(
     yield from _finished(open_sums)
 
 
+def _reading(model: Featured) -> Reading:
+    network = model.network
+    return SongReading(network, model.tokenizer) if isinstance(network, Prior) else Reading(network, model.tokenizer)
+
+
 @dataclass
 class _Sum:
     """What is known of a sample so far: the sum over its windows, or the one window that counts."""
@@ -106,7 +114,7 @@ class _Sum:
     weight: float
 
 
-def _numbered(reading: Reading, samples: Iterable[tuple[str, Any]]) -> Iterator[tuple[int, Tensor]]:
+def _numbered(reading: Reading, samples: Iterable[tuple[str, Any]]) -> Iterator[tuple[int, Window]]:
     for number, (name, sample) in enumerate(samples):
         try:
             for window in reading.windows(sample):
@@ -117,7 +125,7 @@ def _numbered(reading: Reading, samples: Iterable[tuple[str, Any]]) -> Iterator[
 
 def _read(
     network: AnyNetwork,
-    windows: Sequence[tuple[int, Tensor]],
+    windows: Sequence[tuple[int, Window]],
     sums: dict[int, _Sum],
     layers: Sequence[int],
     pool: AnyPool,
@@ -125,7 +133,7 @@ def _read(
 ) -> None:
     """Read windows, the shortest first, and add what they give to the sums of their samples, in order."""
     found: dict[int, list[Tensor]] = {}
-    order = sorted(range(len(windows)), key=lambda place: len(windows[place][1]))
+    order = sorted(range(len(windows)), key=lambda place: len(windows[place][1].ids))
     with evaluation_mode(network), torch.inference_mode():
         for begin in range(0, len(order), batch):
             rows = order[begin : begin + batch]
@@ -133,21 +141,31 @@ def _read(
             for row, place in enumerate(rows):
                 found[place] = [layer[row] for layer in pooled]
     for place, (number, window) in enumerate(windows):
-        _add(sums, number, found[place], len(window), pool)
+        _add(sums, number, found[place], len(window.ids), pool)
 
 
-def _pooled(network: AnyNetwork, rows: Sequence[Tensor], layers: Sequence[int], pool: AnyPool) -> list[Tensor]:
+def _pooled(network: AnyNetwork, rows: Sequence[Window], layers: Sequence[int], pool: AnyPool) -> list[Tensor]:
     """Return the pooled features of one batch, (rows, width) of each layer."""
-    lengths = torch.tensor([len(row) for row in rows])
+    lengths = torch.tensor([len(row.ids) for row in rows])
     ragged = None if bool((lengths == lengths[0]).all()) else lengths
-    ids = pad_sequence(list(rows), batch_first=True).to(device_of(network))
+    device = device_of(network)
+    ids = pad_sequence([row.ids for row in rows], batch_first=True).to(device)
+    told = _joined([row.told for row in rows if row.told is not None], device)
     pooled: list[Tensor] = []
-    for layer, state in enumerate(network.features(ids, lengths=ragged)):
+    for layer, state in enumerate(network.features(ids, lengths=ragged, conditioning=told)):
         if layer == layers[len(pooled)]:
             pooled.append(pool(state.float(), ragged).cpu())
         if len(pooled) == len(layers):
             break
     return pooled
+
+
+def _joined(told: Sequence[Conditioning], device: torch.device) -> Conditioning | None:
+    """Return what is told of each row as that of all rows; None for nothing."""
+    if not told:
+        return None
+    names = [name for name, value in vars(told[0]).items() if value is not None]
+    return Conditioning(**{name: torch.cat([vars(one)[name] for one in told]).to(device) for name in names})
 
 
 def _add(sums: dict[int, _Sum], number: int, vectors: list[Tensor], count: int, pool: AnyPool) -> None:

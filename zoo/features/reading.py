@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,24 @@ from zoo.architecture import AnyNetwork
 from zoo.data.read_sound import read_blocks
 from zoo.data.records import TextRow
 from zoo.errors import ZooError
+from zoo.network import Conditioning
 from zoo.tokenizers.audio.base import AudioTokenizer
 from zoo.tokenizers.base import Tokenizer
 from zoo.tokenizers.masked import MaskedTokenizer
 from zoo.tokenizers.none import NoTokenizer
+
+
+@dataclass(frozen=True, eq=False)
+class Window:
+    """What a network reads at once.
+
+    Attributes:
+        ids: (time,) int64.
+        told: what it is told beside them, of this one row; None for nothing.
+    """
+
+    ids: Tensor
+    told: Conditioning | None = None
 
 
 class Reading:
@@ -52,8 +67,8 @@ class Reading:
         if self._room < 1:
             raise ZooError(f"this model reads {network.context} tokens at once, too few for a sample")
 
-    def windows(self, sample: Any) -> Iterator[Tensor]:
-        """Yield ids (time,) of one sample, at most the context of the network at once.
+    def windows(self, sample: Any) -> Iterator[Window]:
+        """Yield the windows of one sample, of at most the network's context.
 
         Args:
             sample: text, a ``TextRow`` without a second text, a picture, a sound, or the ``Path`` of a sound file,
@@ -64,12 +79,12 @@ class Reading:
         """
         if self._whole:
             ids = self.tokenizer.encode(sample)
-            yield torch.cat([self._before, ids])[: self._room + len(self._before)]
+            yield Window(torch.cat([self._before, ids])[: self._room + len(self._before)])
             return
         seen = False
-        for window in _cut(self._stretches(sample), self._room):
+        for window in cut(self._stretches(sample), self._room):
             seen = True
-            yield torch.cat([self._before, window, self._after])
+            yield Window(torch.cat([self._before, window, self._after]))
         if not seen:
             raise ZooError("is empty: there is nothing to read in it")
 
@@ -87,7 +102,7 @@ class Reading:
         return [tokenizer.encode(sample)]
 
 
-def _cut(stretches: Iterable[Tensor], size: int) -> Iterator[Tensor]:
+def cut(stretches: Iterable[Tensor], size: int) -> Iterator[Tensor]:
     """Yield ids that come in stretches in windows of ``size``, the last as long as it happens to be."""
     waiting: list[Tensor] = []
     held = 0

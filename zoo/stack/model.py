@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -202,6 +203,23 @@ class Stack(Model):
     def levels(self) -> tuple[int, ...]:
         """Levels with a prior, the coarsest first."""
         return tuple(tier.level for tier in self.tiers)
+
+    def prior(self, level: int) -> Model:
+        """Return the prior of a level as a model of its own, with that level's tokenizer.
+
+        Raises:
+            ZooError: no such level.
+        """
+        for place, tier in enumerate(self.tiers):
+            if tier.level == level:
+                recipe = {} if self.opened is None else self.opened.priors[place].recipe
+                return Model(tier.load(), self.tokenizers[level], card=self.card, recipe=recipe)
+        raise ZooError(f"there is no prior of level {level}; there are {', '.join(map(str, self.levels))}")
+
+    @functools.cached_property
+    def reader(self) -> Model:
+        """Its coarsest prior, which hears most of a piece at once."""
+        return self.prior(self.levels[0])
 
     def plan(
         self,
