@@ -420,7 +420,7 @@ class Model:
         """Return one vector a row and layer, float32 (batch, width) each, depth + 1 of them: what a linear probe reads.
 
         Entry k is pooled over the real positions from what block k reads, which is its input behind its first norm
-        (Chen et al. 2020, section 3.2: their f^l); the last entry from the last hidden state.
+        (Chen et al. 2020, section 2.4: their f^l); the last entry from the last hidden state.
 
         Args:
             ids: see ``logits``.

@@ -11,6 +11,7 @@ import pytest
 from tests.cli.conftest import Zoo
 from tests.cli.test_demo import HOSTILE, Tags
 from zoo.cli.report import exhibited, report
+from zoo.cli.svg import lines
 from zoo.evaluate import outcome
 
 
@@ -88,7 +89,6 @@ def test_nothing_on_a_report_runs_or_loads() -> None:
         outcome.Pictures(title=HOSTILE, entries=[(HOSTILE, Pillow.new("L", (2, 2)))]),
         outcome.Sounds(title=HOSTILE, entries=[(HOSTILE, Audio(samples=np.zeros(8, np.float32), rate=8000))]),
         outcome.Table(title=HOSTILE, head=[HOSTILE], rows=[[HOSTILE]]),
-        outcome.Curves(title=HOSTILE, across=HOSTILE, up=HOSTILE, series={HOSTILE: [(0.0, 1.0)]}),
         outcome.Histogram(title=HOSTILE, across=HOSTILE, groups={HOSTILE: np.arange(5.0)}),
         outcome.Matrix(title=HOSTILE, labels=[HOSTILE, "b"], counts=np.array([[3, 1], [0, 0]])),
     ]
@@ -117,5 +117,5 @@ def test_exhibits_show_what_they_hold() -> None:
     assert "rgba(var(--heat),0.75)" in matrix  # all dogs are named so
     many = outcome.Matrix(title="t", labels=[str(n) for n in range(70)], counts=np.zeros((70, 70), np.int64))
     assert "70 classes are too many" in exhibited(many)
-    curves = exhibited(outcome.Curves(title="t", across="layer", up="accuracy", series={"a": [(0, 0.5), (4, 1.0)]}))
+    curves = lines({"a": [(0, 0.5), (4, 1.0)]}, across="layer", up="accuracy")
     assert 'points="52.0,246.0 710.0,12.0"' in curves

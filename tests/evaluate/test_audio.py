@@ -13,7 +13,6 @@ from zoo.evaluate.audio import (
     Measures,
     bits_per_second,
     clips,
-    codebook_usage,
     decibels,
     log_mel_distance,
     measure,
@@ -68,9 +67,7 @@ def test_log_mel_distance_is_a_difference_of_levels() -> None:
     assert log_mel_distance(drawn[:1], drawn[:1], rate=RATE).tolist() == [0.0]
 
 
-def test_usage_and_bits() -> None:
-    assert codebook_usage([torch.tensor([[0, 1], [1, 1]]), torch.tensor([7])], 8) == 3 / 8
-    assert codebook_usage([], 8) == 0.0
+def test_bits() -> None:
     assert bits_per_second(22_050 / 8, 2048) == pytest.approx(30_318.75)  # 11 bits an id
 
 

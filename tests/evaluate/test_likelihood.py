@@ -117,7 +117,7 @@ def test_pictures_in_nats_and_bits_per_dimension(tmp_path: Path) -> None:
     values = histogram.groups["held out"]
     assert values.mean() == pytest.approx(nats, rel=1e-5)
     assert easy.entries[0][0].endswith(f": {values.min():.0f} nats")
-    assert sum(share for _, share in histogram.curves().series["held out"]) == pytest.approx(1.0)
+    assert sum(share for _, share in histogram.shares()["held out"]) == pytest.approx(1.0)
     held_out = Likelihood().run(model, Data(path=pictures(tmp_path)))
     assert held_out.samples == 2
     some = Likelihood().run(model, Data(path=pictures(tmp_path), part="all", limit=5))

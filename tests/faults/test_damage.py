@@ -100,7 +100,6 @@ def test_weights_that_are_not_numbers_are_refused_by_name(tmp_path: Path, value:
     tensors["blocks.0.attention.input.weight"][3, 2] = value
     write(tmp_path / "bad", small.contents(), tensors)
     assert "'blocks.0.attention.input.weight' has 1 value" in refused(tmp_path / "bad")
-    assert len(read(tmp_path / "bad").tensors(finite=False)) == len(tensors)
 
 
 def _file(path: Path, header: object, data: bytes = b"", *, length: int | None = None) -> Path:

@@ -22,7 +22,7 @@ from zoo.data.sound_file import open_sound
 from zoo.data.write_sound import write_wav
 from zoo.errors import ZooError
 from zoo.tokenizers.audio.mu_law import MuLawTokenizer
-from zoo.tokenizers.audio.spectra import spectral_convergence, spectral_distance
+from zoo.tokenizers.audio.spectra import magnitudes, spectral_convergence
 from zoo.tokenizers.audio.vqvae.config import VqvaeConfig
 from zoo.tokenizers.audio.vqvae.network import Vqvae
 from zoo.tokenizers.audio.waveform import Audio
@@ -344,25 +344,25 @@ def test_silence_and_constant_samples_make_no_nan(level: float) -> None:
     for made in (target.clone(), torch.zeros(2, 8192), torch.full((2, 8192), 0.5)):
         made.requires_grad_()
         for scale in (*SCALES, (2048, 256, 1536)):
-            (distance := spectral_distance(made, target, *scale).sum()).backward()
+            change = magnitudes(made, *scale) - magnitudes(target, *scale)
+            (distance := torch.linalg.vector_norm(change, dim=(1, 2)).sum()).backward()
             assert torch.isfinite(distance)
         assert torch.isfinite(spectral_convergence(made, target)).all()
         assert made.grad is not None
         assert torch.isfinite(made.grad).all()
 
 
-@pytest.mark.parametrize("width", ["int16", "float32"])
-def test_what_is_written_is_read_again(width: Any, tmp_path: Path) -> None:
-    write_wav(tmp_path / "a.wav", Audio(NOISE[:, 0], 16_000), width)
+def test_what_is_written_is_read_again(tmp_path: Path) -> None:
+    write_wav(tmp_path / "a.wav", Audio(NOISE[:, 0], 16_000))
     found = read_sound(tmp_path / "a.wav")
     assert found.rate == 16_000
-    assert np.abs(found.samples[:, 0] - NOISE[:, 0]).max() <= (0 if width == "float32" else 2**-16)
+    assert np.abs(found.samples[:, 0] - NOISE[:, 0]).max() <= 2**-16
     first = (tmp_path / "a.wav").read_bytes()
-    write_wav(tmp_path / "a.wav", found, width)
+    write_wav(tmp_path / "a.wav", found)
     assert (tmp_path / "a.wav").read_bytes() == first
-    write_wav(tmp_path / "loud.wav", Audio(np.array([2.0, -2.0, 1.0], np.float32), 8000), width)
+    write_wav(tmp_path / "loud.wav", Audio(np.array([2.0, -2.0, 1.0], np.float32), 8000))
     assert np.allclose(read_sound(tmp_path / "loud.wav").samples[:, 0], [1, -1, 1], atol=2**-15)
-    write_wav(tmp_path / "none.wav", Audio(NOISE[:0, 0], 8000), width)
+    write_wav(tmp_path / "none.wav", Audio(NOISE[:0, 0], 8000))
     assert soundfile.info(tmp_path / "none.wav").frames == 0
 
 

@@ -38,29 +38,17 @@ def magnitudes(samples: Tensor, n_fft: int = N_FFT, hop: int = HOP, window: int 
         return torch.stft(samples.float(), n_fft, hop, window, shape, center=True, return_complex=True).abs()
 
 
-def spectral_distance(
-    outputs: Tensor, targets: Tensor, n_fft: int = N_FFT, hop: int = HOP, window: int = WINDOW
-) -> Tensor:
-    """Return the Frobenius norm of the difference of magnitudes, (batch,), of sounds (batch, time).
+def spectral_convergence(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Return how far magnitudes of sounds (batch, time) are apart, (batch,); 0 for silent targets.
+
+    That is the Frobenius norm of their difference over that of the targets'. In decibels: 20 log10 of its mean over
+    the items.
 
     Raises:
         ZooError: too few samples; see ``magnitudes``.
     """
-    return _norm(magnitudes(outputs, n_fft, hop, window) - magnitudes(targets, n_fft, hop, window))
-
-
-def spectral_convergence(
-    outputs: Tensor, targets: Tensor, n_fft: int = N_FFT, hop: int = HOP, window: int = WINDOW
-) -> Tensor:
-    """Return ``spectral_distance`` as a ratio of the norm of the targets' magnitudes, (batch,); 0 for silent targets.
-
-    In decibels: 20 log10 of its mean over the items.
-
-    Raises:
-        ZooError: too few samples; see ``magnitudes``.
-    """
-    target = magnitudes(targets, n_fft, hop, window)
-    distance, norm = _norm(magnitudes(outputs, n_fft, hop, window) - target), _norm(target)
+    target = magnitudes(targets)
+    distance, norm = _norm(magnitudes(outputs) - target), _norm(target)
     return torch.where(norm > QUIET, distance / norm.clamp_min(QUIET), 0.0)
 
 

@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from zoo.cli.terminal import bold, columns, count, cut, dim, one_line, put, say, table, visible
-from zoo.cli.training import train, use_threads
+from zoo.cli.training import target_of, train, use_threads
 from zoo.cli.verb import Call, Verb, key, one_target, read_keys, read_text
 from zoo.errors import ZooError, suggest
-from zoo.paths import local_checkpoint
 
 if TYPE_CHECKING:
     from zoo.classify.scores import Report
@@ -309,15 +308,11 @@ def _told_apart(prepared: Prepared, result: TrainResult, report: Report) -> str:
             lines.append(dim(f"the worst {len(chosen)} of {len(report.classes)}; all are in {out / 'report.json'}"))
     if report.confusion:
         lines += ["", f"Who is taken for whom: {out / 'confusion.png'}"]
-    return "\n".join([*lines, "", f"Let it judge: {bold(f'zoo classify {_target(out)} FILE')}"])
+    return "\n".join([*lines, "", f"Let it judge: {bold(f'zoo classify {target_of(out)} FILE')}"])
 
 
 MOST_CLASSES = 20
 """Rows of the table of labels."""
-
-
-def _target(out: Path) -> str:
-    return shlex.quote(out.name if local_checkpoint(out.name) == out else str(out))
 
 
 def _figures(view: View) -> str:
@@ -332,7 +327,7 @@ FIGURES = ("bits_per_byte", "loss", "bits_per_token", "accuracy")
 def _goodbye(prepared: Prepared, result: TrainResult, before: View, after: View) -> str:
     """Return what was reached, before and after side by side, and what to do next."""
     out = prepared.out
-    target = _target(out)
+    target = target_of(out)
     rows = [
         [name.replace("_", " "), f"{before.metrics[name]:.4f}", f"{after.metrics[name]:.4f}"]
         for name in FIGURES

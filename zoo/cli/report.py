@@ -64,10 +64,8 @@ def exhibited(exhibit: found.Exhibit) -> str:
             return "".join(player(name, wav(audio)) for name, audio in exhibit.entries)
         case found.Table():
             return _table(exhibit.head, exhibit.rows)
-        case found.Curves():
-            return lines(exhibit.series, across=exhibit.across, up=exhibit.up)
         case found.Histogram():
-            return exhibited(exhibit.curves())
+            return lines(exhibit.shares(), across=exhibit.across, up="share")
         case found.Matrix():
             return _matrix(exhibit)
 

@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from zoo.cli.terminal import bold, columns, dim, put, say
-from zoo.cli.training import checked, describe, downloading, metric_words, train, use_threads
+from zoo.cli.training import checked, describe, downloading, metric_words, target_of, train, use_threads
 from zoo.cli.verb import Call, Verb, key, one_target, read_keys
 from zoo.errors import ZooError
-from zoo.paths import local_checkpoint
 
 if TYPE_CHECKING:
     from zoo.codec import PreparedCodec
@@ -132,8 +131,6 @@ _DOES = {"text": "write", "image": "draw", "music": "play"}
 def _goodbye(prepared: Prepared | PreparedCodec, result: TrainResult) -> str:
     """Return what was reached, and what to do next."""
     run = prepared.run
-    # A name is shorter than its folder where both find the same checkpoint: photos/ may also be a folder of photos.
-    target = shlex.quote(run.out.name if local_checkpoint(run.out.name) == run.out else str(run.out))
     return "\n".join(
         [
             "",
@@ -141,7 +138,7 @@ def _goodbye(prepared: Prepared | PreparedCodec, result: TrainResult) -> str:
             columns(metric_words(result.metrics)),
             *(dim(note) for note in prepared.data.notes()),
             "",
-            _next(run.recipe, target),
+            _next(run.recipe, target_of(run.out)),
             dim(f"Details: {run.out / 'card.yaml'}, {run.out / 'metrics.jsonl'}"),
         ]
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from zoo.cli.terminal import columns, count, one_line, say
 from zoo.errors import ZooError
+from zoo.paths import local_checkpoint
 
 if TYPE_CHECKING:
     from zoo.codec import PreparedCodec
@@ -134,6 +136,11 @@ def _of_codec(prepared: PreparedCodec) -> list[tuple[str, str]]:
         ("codes", f"{sizes}, one for {', '.join(map(str, codec.hops))} samples"),
         ("training", f"{train.steps:,} steps of {train.batch * train.accumulation} crops"),
     ]
+
+
+def target_of(out: Path) -> str:
+    """Return the word by which a command finds a checkpoint: its name where that is enough, else its folder."""
+    return shlex.quote(out.name if local_checkpoint(out.name) == out else str(out))
 
 
 def read_log(folder: Path) -> list[dict[str, Any]]:

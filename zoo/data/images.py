@@ -44,7 +44,7 @@ class Images:
         unlabelled: share of the training rows whose class is kept back, so that the network can do without, and
             guidance has something to compare with (Ho and Salimans 2022, section 3.2).
         flip: mirror half of the training rows.
-        hide: share of the pixels hidden in each row, for a network that sees both sides (Chen et al. 2020, section 2.2:
+        hide: share of the pixels hidden in each row, for a network that sees both sides (Chen et al. 2020, section 2.1:
             0.15); None: each pixel is predicted from the start id and the pixels before it.
     """
 

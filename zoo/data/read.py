@@ -116,7 +116,6 @@ def read_rows(
     path: str,
     *,
     columns: Mapping[str, str] | None = None,
-    required: Sequence[str] = ("text",),
     encoding: str = "utf-8",
     alone: bool = False,
 ) -> Records[TextRow]:
@@ -125,7 +124,6 @@ def read_rows(
     Args:
         path: file, folder or glob.
         columns: our names of columns to the tables'.
-        required: our names of the columns that must be there.
         encoding: of the files.
         alone: the rows need not be enough to be split into two parts.
 
@@ -135,7 +133,7 @@ def read_rows(
     found = find(path)
     tables = found.of_kind("table")
     if tables:
-        rows = _rows_of_tables(found, tables, columns or {}, encoding, required, make=Table.row)
+        rows = _rows_of_tables(found, tables, columns or {}, encoding, ("text",), make=Table.row)
     else:
         files = choose(found, "text")
         train, held_out = split_names([file.name for file in files])

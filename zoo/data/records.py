@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from zoo.errors import ZooError, suggest
+from zoo.errors import ZooError
 
 Sample = TypeVar("Sample")
 
@@ -85,16 +85,13 @@ class Records(Generic[Sample]):
         """The different labels, sorted: the order of a classifier's outputs."""
         return tuple(sorted(set(self.labels)))
 
-    def label_ids(self, names: Sequence[str] | None = None) -> npt.NDArray[np.int64]:
-        """Return the number of every sample's label among ``names`` (default: ``label_names``), int64 (samples,).
+    def label_ids(self) -> npt.NDArray[np.int64]:
+        """Return the number of every sample's label among ``label_names``, int64 (samples,).
 
         Raises:
-            ZooError: there are no labels, or one is not among ``names``.
+            ZooError: there are no labels.
         """
-        known = {name: index for index, name in enumerate(self.label_names if names is None else names)}
         if not self.labels:
             raise ZooError(f"{self.title}: has no labels; give a column 'label' or one folder per class")
-        for sample, label in zip(self.names, self.labels, strict=True):
-            if label not in known:
-                raise ZooError(f"{self.title}, {sample}: unknown label '{label}'{suggest(label, known)}")
+        known = {name: index for index, name in enumerate(self.label_names)}
         return np.array([known[label] for label in self.labels], dtype=np.int64)

@@ -39,7 +39,7 @@ class Named:
 
 
 def samples_of(
-    words: Sequence[str], modality: Modality, *, columns: Mapping[str, str] | None = None, encoding: str = "utf-8"
+    words: Sequence[str], modality: Modality, *, columns: Mapping[str, str] | None = None
 ) -> Iterator[Named]:
     """Yield the samples of one modality that files, folders and globs hold, in order.
 
@@ -49,7 +49,6 @@ def samples_of(
         words: paths.
         modality: of the samples.
         columns: our names of a table's columns to its own.
-        encoding: of text files and tables.
 
     Raises:
         ZooError: nothing there, or files of another kind: one line that names it.
@@ -61,7 +60,7 @@ def samples_of(
             yield from _pictures(found)
         else:
             for file in files:
-                yield from _samples(file, modality, columns or {}, encoding)
+                yield from _samples(file, modality, columns or {})
 
 
 def _files(found: Found, modality: Modality) -> Sequence[DataFile]:
@@ -82,14 +81,14 @@ def _pictures(found: Found) -> Iterator[Named]:
         yield Named(name=f"{found.path}:{records.names[index]}", read=partial(records.load, index))
 
 
-def _samples(file: DataFile, modality: Modality, columns: Mapping[str, str], encoding: str) -> Iterator[Named]:
+def _samples(file: DataFile, modality: Modality, columns: Mapping[str, str]) -> Iterator[Named]:
     name = str(file.path)
     if file.kind == "table":
-        table = read_table(file, columns, encoding=encoding)
+        table = read_table(file, columns)
         for row in range(len(table)):
             yield Named(name=f"{name}:{table.lines[row]}", read=partial(table.row, row))
     elif modality == "text":
-        yield Named(name=name, read=lambda: TextRow(text=from_file(file, encoding).text()))
+        yield Named(name=name, read=lambda: TextRow(text=from_file(file).text()))
     elif modality == "music":
         yield Named(name=name, read=lambda: read_sound(file.path), path=file.path)
     elif file.kind == "image":

@@ -5,23 +5,17 @@ from __future__ import annotations
 import os
 import tempfile
 from pathlib import Path
-from typing import Literal
-
-import numpy as np
 
 from zoo.errors import ZooError
 from zoo.tokenizers.audio.waveform import Waveform, check_finite, check_rate, to_int16
 
-Width = Literal["int16", "float32"]
 
-
-def write_wav(path: Path | str, audio: Waveform, width: Width = "int16") -> None:
-    """Write a sound as a wav file; what is there is replaced at once, when all is written.
+def write_wav(path: Path | str, audio: Waveform) -> None:
+    """Write a sound as a wav file of 16 bits; what is there is replaced at once, when all is written.
 
     Args:
         path: of the file, in a folder that exists.
         audio: samples (time,) or (time, channels) in [-1, 1]; louder ones are clipped. None at all are written too.
-        width: ``int16`` (what every player takes) or ``float32`` (the samples as they are).
 
     Raises:
         ZooError: samples that are no numbers, or a place that cannot be written.
@@ -31,13 +25,11 @@ def write_wav(path: Path | str, audio: Waveform, width: Width = "int16") -> None
     target = Path(path)
     check_rate(audio.rate)
     check_finite(audio.samples)
-    samples = to_int16(audio.samples) if width == "int16" else np.clip(audio.samples, -1, 1).astype(np.float32)
-    kind = "PCM_16" if width == "int16" else "FLOAT"
     partial: str | None = None
     try:
         handle, partial = tempfile.mkstemp(dir=target.parent, prefix=".writing-")
         with os.fdopen(handle, "w+b") as stream:
-            soundfile.write(stream, samples, audio.rate, subtype=kind, format="WAV")
+            soundfile.write(stream, to_int16(audio.samples), audio.rate, subtype="PCM_16", format="WAV")
             stream.flush()
             os.fsync(stream.fileno())
         os.chmod(partial, 0o644)

@@ -89,14 +89,6 @@ def decibels(ratios: Iterable[float] | Tensor) -> float:
     return 20.0 * math.log10(max(float(values.mean()), 10 ** (-LIMIT / 20)))
 
 
-def codebook_usage(ids: Iterable[Tensor], codes: int) -> float:
-    """Return the share of ``codes`` ids that are there at least once among ``ids``, tensors of any shape."""
-    seen = torch.zeros(codes, dtype=torch.bool)
-    for some in ids:
-        seen[some.flatten().cpu()] = True
-    return float(seen.double().mean())
-
-
 def bits_per_second(tokens_per_second: float, codes: int) -> float:
     """Return the bits that one second of ids takes if each is written with ``log2(codes)`` bits."""
     return tokens_per_second * math.log2(codes)

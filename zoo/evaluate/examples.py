@@ -118,7 +118,6 @@ def read_examples(
     path: str,
     *,
     columns: Mapping[str, str] | None = None,
-    answers: Mapping[str, str] | None = None,
     encoding: str = "utf-8",
     alone: bool = False,
 ) -> Examples:
@@ -127,7 +126,6 @@ def read_examples(
     Args:
         path: file or folder; one table is split as everywhere: every eleventh row is held out.
         columns: our names of columns to the table's.
-        answers: labels to what they are called in prompts, e.g. ``{"0": "no", "1": "yes"}``.
         encoding: of the file.
         alone: the rows need not be enough to be split into two parts.
 
@@ -138,21 +136,18 @@ def read_examples(
     if not rows.labels:
         raise ZooError(f"{rows.title}: has no labels; give a column 'label' with the right answers")
     return Examples(
-        train=[_example(rows, index, answers or {}) for index in rows.train],
-        held_out=[_example(rows, index, answers or {}) for index in rows.held_out],
+        train=[_example(rows, index) for index in rows.train],
+        held_out=[_example(rows, index) for index in rows.held_out],
         title=rows.title,
         sha256=rows.sha256,
     )
 
 
-def _example(rows: Records[TextRow], index: int, answers: Mapping[str, str]) -> Example:
+def _example(rows: Records[TextRow], index: int) -> Example:
     """Return one row; a label that is no choice may be the number of one, from 0."""
-    row, label = rows[index], rows.labels[index]
-    if answers and label not in answers:
-        raise ZooError(f"{rows.names[index]}: there is no answer for the label '{label}'{suggest(label, answers)}")
-    answer = answers.get(label, label)
+    row, answer = rows[index], rows.labels[index]
     if row.choices and answer not in row.choices:
         if not (answer.isascii() and answer.isdigit() and int(answer) < len(row.choices)):
-            raise ZooError(f"{rows.names[index]}: the label '{label}' is not a choice{suggest(label, row.choices)}")
+            raise ZooError(f"{rows.names[index]}: the label '{answer}' is not a choice{suggest(answer, row.choices)}")
         answer = row.choices[int(answer)]
     return Example(text=row.text, answer=answer, choices=row.choices, text_b=row.text_b or "")

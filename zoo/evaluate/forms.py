@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, TypeAlias
@@ -38,28 +37,12 @@ class Answer:
     Attributes:
         given: its answer; of ``Complete`` the right one, or nothing.
         correct: whether that is right.
-        values: what choices were ranked by, in nats (see ``Normalise``); empty where there are none.
+        values: what choices were ranked by, in nats (see ``AnyNormalise``); empty where there are none.
     """
 
     given: str
     correct: bool
     values: Mapping[str, float] = field(default_factory=dict)
-
-
-class Normalise(Protocol):
-    """Makes log-likelihoods of choices of different length comparable."""
-
-    context: str | None
-    """A text after which each choice is scored, too; None where that is not needed."""
-
-    @abstractmethod
-    def value(self, given: Likelihood, alone: Likelihood | None) -> float:
-        """Return what choices are ranked by, larger is better.
-
-        Args:
-            given: of the choice after its question.
-            alone: of the choice after ``context``.
-        """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,6 +97,8 @@ class Unconditional:
 
 
 AnyNormalise: TypeAlias = Total | PerToken | PerByte | Unconditional
+"""Makes log-likelihoods of choices of different length comparable: ``value`` of a choice after its question, and, where
+there is a ``context``, alone after that; larger is better."""
 
 
 @dataclass(frozen=True, kw_only=True)

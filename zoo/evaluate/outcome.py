@@ -14,6 +14,8 @@ from zoo.tokenizers.audio.waveform import Audio
 
 Told = Callable[[int, int], None]
 """Is told how much is done, of how much."""
+RANGES = 24
+"""Of a histogram."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,22 +70,6 @@ class Table:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Curves:
-    """Lines over a common axis.
-
-    Attributes:
-        title: above them.
-        across, up: what the axes are.
-        series: name to points (across, up), ascending in the first.
-    """
-
-    title: str
-    across: str
-    up: str
-    series: Mapping[str, Sequence[tuple[float, float]]]
-
-
-@dataclass(frozen=True, kw_only=True)
 class Histogram:
     """How often values fall into ranges of equal width, a few groups in front of each other."""
 
@@ -91,16 +77,14 @@ class Histogram:
     across: str
     groups: Mapping[str, NDArray[Any]]
 
-    def curves(self, bins: int = 24) -> Curves:
-        """Return the shares of each group as lines."""
-        joined = np.concatenate(list(self.groups.values()))
-        edges = np.histogram_bin_edges(joined, bins)
+    def shares(self) -> dict[str, list[tuple[float, float]]]:
+        """Return (the middle of a range, the share of values in it) of each group, ascending."""
+        edges = np.histogram_bin_edges(np.concatenate(list(self.groups.values())), RANGES)
         centers = (edges[:-1] + edges[1:]) / 2
-        series = {
+        return {
             name: list(zip(centers.tolist(), (np.histogram(values, edges)[0] / len(values)).tolist(), strict=True))
             for name, values in self.groups.items()
         }
-        return Curves(title=self.title, across=self.across, up="share", series=series)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +102,7 @@ class Matrix:
     counts: NDArray[np.int64]
 
 
-Exhibit: TypeAlias = Texts | Surprise | Pictures | Sounds | Table | Curves | Histogram | Matrix
+Exhibit: TypeAlias = Texts | Surprise | Pictures | Sounds | Table | Histogram | Matrix
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -94,11 +94,6 @@ class Report:
     shots: int
 
     @property
-    def fewest_shots(self) -> int:
-        """Examples in the prompt that had the least room for them."""
-        return min(row.shots for row in self.rows)
-
-    @property
     def cut(self) -> int:
         """Questions with fewer examples than asked for, because the context was full."""
         return sum(row.shots < self.shots for row in self.rows)

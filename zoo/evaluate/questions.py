@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -146,17 +146,7 @@ class Lambada:
             metrics = {"accuracy": sum(right) / len(right), "token_accuracy": report.metrics["accuracy"]}
             notes += [f"stop words are {'skipped' if self.stop_words else 'kept'} (task.stop_words)"]
         found = _outcome(model, report, notes, documents.title, documents.sha256)
-        metrics = {**found.metrics, **metrics}
-        return Outcome(
-            data=found.data,
-            sha256=found.sha256,
-            samples=found.samples,
-            tokens=found.tokens,
-            metrics=metrics,
-            notes=notes,
-            exhibits=found.exhibits,
-            rows=found.rows,
-        )
+        return replace(found, metrics={**found.metrics, **metrics})
 
 
 NOTES = {

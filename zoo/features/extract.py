@@ -1,7 +1,7 @@
 """Features of samples: one vector a layer, from every position of all that a network reads of a sample.
 
 Layer k is what block k reads behind its first norm, and the last one is the final hidden state: the f^l of Image GPT
-(Chen et al. 2020, section 3.2). See ``zoo.model.Model.features`` for ids instead of samples.
+(Chen et al. 2020, section 2.4). See ``zoo.model.Model.features`` for ids instead of samples.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Linear probes: how well a straight line tells classes apart at each depth of a network that never saw the labels.
 
-Image GPT's experiment (Chen et al. 2020, sections 2.3 and 3.2): features of every layer from one pass over the data,
+Image GPT's experiment (Chen et al. 2020, section 2.4): features of every layer from one pass over the data,
 a logistic regression on each.
 """
 

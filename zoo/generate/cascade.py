@@ -1,4 +1,4 @@
-"""The ids of one level of a codec, window by window; coarser levels come first. Dhariwal et al. 2020, section 4 and 6.
+"""The ids of one level of a codec, window by window; coarser levels come first. Dhariwal et al. 2020, section 4.4.
 
 A piece is longer than what a prior reads at once, so windows overlap: each begins with ids that are there already, is
 told its own place in the piece, lyrics and codes above, and draws what follows.

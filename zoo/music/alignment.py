@@ -1,4 +1,4 @@
-"""Which lyric is sung when: the attention weights of one head. Dhariwal et al. 2020, section 5.1 and their figure 4."""
+"""Which lyric is sung when: the attention weights of one head. Dhariwal et al. 2020, section 4.2."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a prior is told beside its ids, as embeddings. Dhariwal et al. 2020, sections 4.2, 5 and 5.1."""
+"""What a prior is told beside its ids, as embeddings. Dhariwal et al. 2020, sections 4 to 4.2."""
 
 from __future__ import annotations
 

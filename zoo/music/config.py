@@ -2,7 +2,7 @@
 
 A prior is a transformer over the ids of one level of a codec. What it is told beside them is a value each: ``Labels``
 (artist, genres, place in the song), ``Above`` (the ids of the next coarser level) and lyrics (``SeparateLyrics`` or
-``PrefixedLyrics``). Dhariwal et al. 2020, sections 4 and 5, and their code's ``hparams.py``.
+``PrefixedLyrics``). Dhariwal et al. 2020, section 4, and their code's ``hparams.py``.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ class Labels:
 class Above:
     """The ids of the next coarser level, stretched by transposed convolutions to one vector an id of this level.
 
-    Section 4.2 of the paper; the defaults are those of the released upsamplers.
+    Section 4 of the paper; the defaults are those of the released upsamplers.
 
     Attributes:
         codes: ids of the level above.
@@ -175,7 +175,7 @@ class Alignment:
 
 @dataclass(frozen=True, kw_only=True)
 class SeparateLyrics:
-    """Lyrics read by a transformer of their own, whose states ``Cross`` layers attend to. Section 5.1; ``5b_lyrics``.
+    """Lyrics read by a transformer of their own, whose states ``Cross`` layers attend to. Section 4.2; ``5b_lyrics``.
 
     Attributes:
         transformer: causal; its last id is not predicted and begins every window.

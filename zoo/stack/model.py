@@ -64,7 +64,7 @@ class Stack(Model):
         self.modality: Literal["music"] = "music"
         self.card, self.recipe = dict(card or {}), {}
         self.head = None
-        self._parameters, self._device, self._dtype = parameters, device, dtype
+        self._parameters, self._device, self.dtype = parameters, device, dtype
         self._check()
 
     def _check(self) -> None:
@@ -188,11 +188,6 @@ class Stack(Model):
     def device(self) -> torch.device:
         """Where priors draw."""
         return self._device
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """What priors draw in."""
-        return self._dtype
 
     @property
     def rate(self) -> int:

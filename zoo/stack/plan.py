@@ -107,7 +107,6 @@ class Stage:
 
     Attributes:
         tier: the level.
-        total: ids of each piece.
         given: ids that each piece begins with.
         step: ids from one window to the next.
         settings: how to draw.
@@ -118,7 +117,6 @@ class Stage:
     """
 
     tier: Tier
-    total: int
     given: int
     step: int
     settings: SamplingSettings
@@ -320,7 +318,6 @@ def _stage(
         fit = Fit(rows=rows, chunk=chunk, need=fit.need)
     return Stage(
         tier=tier,
-        total=total,
         given=given,
         step=step,
         settings=settings,

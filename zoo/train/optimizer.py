@@ -204,15 +204,12 @@ class Optimizer:
         for part, _ in self.parts:
             part.zero_grad(set_to_none=True)
 
-    def step(self, learning_rate: float, scaler: torch.amp.GradScaler | None = None) -> None:
-        """Update the parameters; with a ``scaler`` only if its unscaled gradients are finite."""
+    def step(self, learning_rate: float) -> None:
+        """Update the parameters."""
         for part, _ in self.parts:
             for group in part.param_groups:
                 group["lr"] = learning_rate * group.get("scale", 1.0)
-            if scaler is None:
-                part.step()
-            else:
-                scaler.step(part)
+            part.step()
 
     def state(self) -> dict[str, Tensor]:
         """Return the state as tensors named ``parameter/quantity``."""

@@ -23,7 +23,7 @@ from zoo.train.log import Log
 from zoo.train.objective import Objective
 
 SCALES = ((2048, 240, 1200), (1024, 120, 600), (512, 50, 240))
-"""Transform, hop and window of the multi-scale spectral loss (Dhariwal et al. 2020, section 3.2, and their code)."""
+"""Transform, hop and window of the multi-scale spectral loss (Dhariwal et al. 2020, section 3.3, and their code)."""
 SCALE = (2048, 256, 1536)
 """Of the spectral loss at one scale."""
 SHOWN = 3

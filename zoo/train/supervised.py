@@ -88,7 +88,7 @@ class Labels(OfHead):
 
 @dataclass(frozen=True, kw_only=True)
 class Spans(OfHead):
-    """Where answers begin and end: the mean of two losses over positions. Devlin et al. 2018, section 4.2."""
+    """Where answers begin and end: the mean of both losses, as in their code. Devlin et al. 2018, section 4.2."""
 
     def of_head(self, logits: Tensor, batch: Batch) -> Tensor:
         """Return the summed loss of begins and ends, int64 (batch, 2), over the positions of each row."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from einops import rearrange
@@ -57,13 +56,6 @@ class Pooler(nn.Module):
         return torch.tanh(self.dense(hidden[:, 0]))
 
 
-class Pool(Protocol):
-    """How the positions of a sequence become one vector."""
-
-    def __call__(self, hidden: Tensor, lengths: Tensor | None) -> Tensor:
-        """(batch, time, width), right-padded beyond ``lengths`` (batch,) -> (batch, width)."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class First:
     """The first position: BERT's [CLS]."""
@@ -86,7 +78,7 @@ class Last:
 
 @dataclass(frozen=True, kw_only=True)
 class Mean:
-    """The mean over the real positions: Image GPT (Chen et al. 2020, section 3.3)."""
+    """The mean over the real positions: Image GPT (Chen et al. 2020, section 2.3)."""
 
     def __call__(self, hidden: Tensor, lengths: Tensor | None) -> Tensor:
         """(batch, time, width) -> (batch, width)."""
@@ -98,6 +90,7 @@ class Mean:
 
 
 AnyPool = First | Last | Mean
+"""How the positions of a sequence (batch, time, width), right-padded beyond ``lengths`` (batch,), become one vector."""
 
 
 @dataclass(frozen=True, kw_only=True)

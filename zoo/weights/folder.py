@@ -82,10 +82,10 @@ class Checkpoint:
     recipe: dict[str, Any]
     card: dict[str, Any]
 
-    def tensors(self, *, finite: bool = True) -> dict[str, Tensor]:
-        """Return the weights, their sha256 checked first; NaN and infinity are refused unless ``finite`` is False."""
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the weights, their sha256 checked first; NaN and infinity are refused."""
         verify(self.folder, [WEIGHTS], mend=MEND)
-        return read_tensors(self.folder / WEIGHTS, finite=finite)
+        return read_tensors(self.folder / WEIGHTS)
 
     def source(self) -> SafetensorsSource:
         """Return the weights, still on disk, their sha256 checked first."""

@@ -4,7 +4,7 @@ GPT-2's names, a norm without offset, an output matrix of its own for all ids bu
 OpenAI's weights have no biases; the layout has them all the same, as zeros. A folder in which every bias is exactly
 zero is therefore read as a network without biases, and such a network is written with zeros.
 
-The objective of section 2.2 of the paper, where hidden pixels are predicted from all others, is the model type
+The objective of BERT in section 2.1 of the paper, where hidden pixels are predicted from all others, is the model type
 ``imagegpt_bert``: the same settings and names, but no position is hidden from another. Hugging Face has no such model;
 a type of its own keeps ``transformers`` from reading it as a causal one. To see a causal model's weights that way, copy
 its folder and change ``model_type`` in ``config.json``.

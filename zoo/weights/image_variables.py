@@ -2,7 +2,7 @@
 
 Queries, keys, values and attention's output have an axis for heads, (heads, head width, width); other matrices are
 (in, out). There are no biases. Every size shows in a shape, so nothing beside the variables is needed. The weights
-trained on hidden pixels (section 2.2 of the paper) lack the vector of the start, ``model/sos``.
+trained on hidden pixels (section 2.1 of the paper) lack the vector of the start, ``model/sos``.
 """
 
 from __future__ import annotations

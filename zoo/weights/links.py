@@ -136,7 +136,6 @@ def read_into(
     source: TensorSource,
     *,
     device: torch.device | None = None,
-    finite: bool = True,
 ) -> None:
     """Read every tensor straight into the network's weights, which say the type; big ones in pieces.
 
@@ -145,7 +144,6 @@ def read_into(
         links: for every weight of the network.
         source: what to read.
         device: where the network's memory is taken once names and shapes are known to fit.
-        finite: refuse NaN and infinity.
 
     Raises:
         ZooError: names or shapes do not fit (all are listed, nothing has been read); a tensor that is not finite, no
@@ -158,7 +156,7 @@ def read_into(
         for piece, target in _pieces(source, name, view):
             if piece.is_floating_point() != target.is_floating_point():
                 raise ZooError(f"{source.where}: tensor {name!r} holds {_type(piece)}, not {_type(target)}")
-            if finite and not _is_finite(piece):
+            if not _is_finite(piece):
                 raise ZooError(
                     f"{source.where}: tensor {name!r} has values that are NaN or infinite; get another checkpoint"
                 )

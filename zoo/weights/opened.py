@@ -34,7 +34,6 @@ class Opened:
         recipe: the recipe that it was trained by, if it was trained here.
         links: the names of the weights in ``source``; None for our own.
         finish: what is left to do with the weights once they are read (a scale to fold in).
-        finite: refuse NaN and infinity.
         head: what fine-tuning made of it; None where it was only trained.
     """
 
@@ -46,7 +45,6 @@ class Opened:
     recipe: Mapping[str, Any] = field(default_factory=dict)
     links: Sequence[Link] | None = None
     finish: Callable[[AnyNetwork], None] = _unchanged
-    finite: bool = True
     head: str | None = None
 
     def network(self, device: torch.device, dtype: torch.dtype) -> AnyNetwork:
@@ -69,7 +67,7 @@ class Opened:
             raise ZooError(f"{self.where}: {error}; get the checkpoint again") from None
         network.to(dtype=dtype)
         links = own(network) if self.links is None else self.links
-        read_into(network, links, self.source, device=device, finite=self.finite)
+        read_into(network, links, self.source, device=device)
         self.finish(network)
         return network
 

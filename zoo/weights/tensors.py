@@ -171,20 +171,15 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
     return write_file(path, pieces())
 
 
-def read_tensors(path: Path, *, finite: bool = True) -> dict[str, Tensor]:
+def read_tensors(path: Path) -> dict[str, Tensor]:
     """Load a safetensors file whose layout has been checked.
-
-    Args:
-        path: the file.
-        finite: refuse NaN and infinity.
 
     Raises:
         ZooError: broken file, or a tensor that is not finite (its name is given).
     """
     source = SafetensorsSource([path])
     tensors = {name: source.read(name) for name in source.names()}
-    if finite:
-        check_finite(tensors, path)
+    check_finite(tensors, path)
     return tensors
 
 
