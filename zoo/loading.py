@@ -77,7 +77,7 @@ def _model(name: str | Path, opened: Opened | OpenedCodec | OpenedStack) -> Open
         kind = tag(type(opened.config))
         raise ZooError(
             f"{name} is a codec, which is a tokenizer and no model; use zoo.load_codec, "
-            f"or tokenizer={kind} tokenizer.path={name}"
+            f"or tokenizer={kind} tokenizer.path={name}; zoo reconstruct FILE... tokenizer={name} measures it"
         )
     return opened
 
