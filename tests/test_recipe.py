@@ -134,6 +134,12 @@ def test_refused(overrides: dict[str, str], message: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["text/topics", "text/fables_lstm"])
+def test_own_texts_of_a_recipe_can_be_replaced_by_a_table(name: str) -> None:
+    recipe = build(compose(name, {"data.path": "a.csv", "data.columns.text": "body", "data.encoding": "latin-1"}))
+    assert recipe.to_mapping()["data"]["columns"] == {"text": "body"}
+
+
 def test_unknown_recipes_and_sizes() -> None:
     with pytest.raises(ZooError, match=r"did you mean 'text/adder'\?.*text/books"):
         compose("text/ader")
