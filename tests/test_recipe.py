@@ -70,6 +70,8 @@ def test_naming_the_tokenizer_that_a_recipe_has_changes_nothing() -> None:
         ("model.key_value_heads", "null", None),
         ("data.path", "a,b 'c' {d=e} ${oc.env:HOME} [1]", "a,b 'c' {d=e} ${oc.env:HOME} [1]"),
         ("data.path", "null", "null"),
+        ("data.more", "a,b 'c' {d=e} ${oc.env:HOME}", ["a,b 'c' {d=e} ${oc.env:HOME}"]),
+        ("data.more", "[a/,b/]", ["a/", "b/"]),
         ("data.columns.text", "my column=1,2", "my column=1,2"),
     ],
 )
