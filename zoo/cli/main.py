@@ -11,7 +11,7 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
@@ -114,7 +114,7 @@ def _run(words: list[str]) -> int:
     if wants_help:
         print(verb_help(name, verb))
         return 0
-    targets, pairs = _take_apart(plain[1:])
+    targets, pairs = _take_apart(plain[1:], verb.known())
     call = Call(targets=targets, pairs=pairs, json="--json" in flags, command=shlex.join(["zoo", *words]))
     document: Any = verb.run(call)
     if call.json:
@@ -122,12 +122,16 @@ def _run(words: list[str]) -> int:
     return 0
 
 
-def _take_apart(words: list[str]) -> tuple[tuple[str, ...], dict[str, str]]:
-    """Split words into targets and ``key=value`` pairs; everything after the first ``=`` is the value."""
+def _take_apart(words: Sequence[str], known: Collection[str]) -> tuple[tuple[str, ...], dict[str, str]]:
+    """Split words into targets and ``key=value`` pairs; everything after the first ``=`` is the value.
+
+    A word that begins with none of the ``known`` keys is a target if a file or folder has that name.
+    """
     targets: list[str] = []
     pairs: dict[str, str] = {}
     for word in words:
-        if match := re.match(r"([A-Za-z_][\w.]*)=(.*)", word, re.DOTALL):
+        match = re.match(r"([A-Za-z_][\w.]*)=(.*)", word, re.DOTALL)
+        if match and (match[1].split(".")[0] in known or not os.path.exists(word)):
             pairs[match[1]] = match[2]
         elif match := re.match(r"([+~]+)[\w./@]+(=|$)", word):
             raise ZooError(f"'{word}': write key=value, without '{match[1]}'")
