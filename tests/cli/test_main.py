@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import os
 import signal
 import subprocess
@@ -58,6 +59,21 @@ def test_help_names_every_verb_and_fits_80_columns(zoo: Zoo, monkeypatch: pytest
 def test_version(zoo: Zoo) -> None:
     assert zoo("--version").out == f"zoo {__version__}\n"
     assert f'version = "{__version__}"' in (ROOT / "pyproject.toml").read_text()
+
+
+def test_json_of_help_is_one_document_too(zoo: Zoo) -> None:
+    assert zoo("--version", "--json").document == {"version": __version__}
+    for words in ((), ("help",), ("--help",)):
+        assert zoo(*words, "--json").document == {"verbs": VERBS}
+    for name in VERBS:
+        page = zoo(name, "--help", "--json")
+        assert page.document["usage"].startswith(f"zoo {name} ")
+        assert page == zoo("help", name, "--json")
+        verb = importlib.import_module(f"zoo.cli.{name}").VERB
+        assert len(page.document["more"]) == len(verb.more)
+        assert len(page.document["examples"]) == len(verb.examples)
+    keys = zoo("pull", "--help", "--json").document["keys"]
+    assert keys["overwrite"] == {"default": False, "meaning": "fetch again what is there"}
 
 
 @pytest.mark.parametrize(

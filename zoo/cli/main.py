@@ -17,7 +17,7 @@ from types import FrameType
 from typing import Any
 
 from zoo import __version__
-from zoo.cli.help import overview, verb_help
+from zoo.cli.help import overview, verb_document, verb_help
 from zoo.cli.terminal import visible
 from zoo.cli.verb import Call, Verb
 from zoo.errors import ZooError, suggest
@@ -93,32 +93,29 @@ def _run(words: list[str]) -> int:
     for flag in flags:
         if flag not in (*FLAGS, "-h"):
             raise ZooError(_refuse_flag(flag))
+    as_json = "--json" in flags
     if "--version" in flags:
-        print(f"zoo {__version__}")
-        return 0
+        return _show({"version": __version__} if as_json else f"zoo {__version__}")
     plain = [word for word in words if word not in flags]
     wants_help = "--help" in flags or "-h" in flags
-    if not plain:
-        print(overview(VERBS))
-        return 0
-    name = plain[0]
-    if name == "help" and "help" not in VERBS:
+    if plain[:1] == ["help"]:
         plain, wants_help = plain[1:], True
-        if not plain:
-            print(overview(VERBS))
-            return 0
-        name = plain[0]
+    if not plain:
+        return _show({"verbs": VERBS} if as_json else overview(VERBS))
+    name = plain[0]
     if name not in VERBS:
         raise ZooError(f"unknown verb '{name}'{suggest(name, VERBS)}")
     verb: Verb = importlib.import_module(f"zoo.cli.{name}").VERB
     if wants_help:
-        print(verb_help(name, verb))
-        return 0
+        return _show(verb_document(verb) if as_json else verb_help(verb))
     targets, pairs = _take_apart(plain[1:], verb.known())
-    call = Call(targets=targets, pairs=pairs, json="--json" in flags, command=shlex.join(["zoo", *words]))
-    document: Any = verb.run(call)
-    if call.json:
-        print(json.dumps(document, ensure_ascii=False, allow_nan=False))
+    document: Any = verb.run(Call(targets=targets, pairs=pairs, json=as_json, command=shlex.join(["zoo", *words])))
+    return _show(document) if as_json else 0
+
+
+def _show(result: Any) -> int:
+    """Print a text as it is, anything else as JSON; return the exit code of success."""
+    print(result if isinstance(result, str) else json.dumps(result, ensure_ascii=False, allow_nan=False))
     return 0
 
 
