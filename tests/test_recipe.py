@@ -70,6 +70,8 @@ def test_naming_the_tokenizer_that_a_recipe_has_changes_nothing() -> None:
         ("model.key_value_heads", "null", None),
         ("data.path", "a,b 'c' {d=e} ${oc.env:HOME} [1]", "a,b 'c' {d=e} ${oc.env:HOME} [1]"),
         ("data.path", "null", "null"),
+        ("data.more", "a,b 'c' {d=e} ${oc.env:HOME}", ["a,b 'c' {d=e} ${oc.env:HOME}"]),
+        ("data.more", "[a/,b/]", ["a/", "b/"]),
         ("data.columns.text", "my column=1,2", "my column=1,2"),
     ],
 )
@@ -132,6 +134,12 @@ def test_refused(overrides: dict[str, str], message: str) -> None:
         build(compose(CHAR, overrides))
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["text/topics", "text/fables_lstm"])
+def test_own_texts_of_a_recipe_can_be_replaced_by_a_table(name: str) -> None:
+    recipe = build(compose(name, {"data.path": "a.csv", "data.columns.text": "body", "data.encoding": "latin-1"}))
+    assert recipe.to_mapping()["data"]["columns"] == {"text": "body"}
 
 
 def test_unknown_recipes_and_sizes() -> None:

@@ -22,7 +22,7 @@ from zoo.tokenizers.codecs import build_codec
 from zoo.train.loop import Trainer, TrainResult
 from zoo.train.monitor import Monitor
 from zoo.train.reconstruct import Bandwidth, PictureReconstruction, Reconstruction, SoundReconstruction
-from zoo.weights.folder import Contents, refuse_foreign
+from zoo.weights.folder import Contents
 
 OBJECTIVES: dict[str, type[Reconstruction]] = {"music": SoundReconstruction, "image": PictureReconstruction}
 """What codecs of a modality minimise."""
@@ -62,7 +62,6 @@ class CodecRun:
         Raises:
             ZooError: data that cannot be had or read, parts that do not fit together, a folder that is taken.
         """
-        refuse_foreign({"out": str(self.out), "command": self.command}, "this command")
         refuse_taken(self.out, allowed=self.resume or self.overwrite)
         device = choose_device(self.device)
         corpus = self.recipe.data.open(progress)

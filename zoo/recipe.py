@@ -114,8 +114,9 @@ def compose(
     Args:
         name: path below recipes/.
         overrides: ``key=value`` words. ``tokenizer`` names a file of recipes/tokenizer; values of ``data.path``,
-            ``data.columns.*`` and ``tokenizer.path`` are literal; all others follow Hydra's grammar (numbers, lists,
-            mappings, quotes). A number in a key is a place in a list, from 0: ``model.patterns.1.window``.
+            ``data.columns.*`` and ``tokenizer.path`` are literal, as one path of ``data.more`` is; all others follow
+            Hydra's grammar (numbers, lists, mappings, quotes). A number in a key is a place in a list, from 0:
+            ``model.patterns.1.window``.
         size: one of the recipe's ``sizes``.
         also: names to suggest for a misspelt key beside the recipe's own.
 
@@ -128,7 +129,7 @@ def compose(
         if size not in sizes:
             raise ZooError(f"{name} has no size '{size}'{suggest(size, sizes)}")
         config = _merge({**config, "parameters": None}, sizes[size])
-    literal: dict[str, str] = {}
+    literal: dict[str, Any] = {}
     for key in overrides or {}:
         _check_key(key, config, also)
     for key, text in sorted((overrides or {}).items(), key=lambda pair: pair[0] != "tokenizer"):  # sections first
@@ -140,6 +141,8 @@ def compose(
                 config["tokenizer"] = named
         elif _is_literal(key):
             literal[key] = text
+        elif key == "data.more" and not text.startswith("["):
+            literal[key] = [text]
         else:
             _set(config, key, _value(key, text))
         if key.startswith(("tokenizer", "model.")):

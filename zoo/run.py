@@ -30,7 +30,7 @@ from zoo.tokenizers.none import NoTokenizer
 from zoo.train.loop import Trainer, TrainResult
 from zoo.train.monitor import Monitor
 from zoo.transformer.config import TransformerConfig
-from zoo.weights.folder import Contents, read, refuse_foreign
+from zoo.weights.folder import Contents, read
 
 LIMITS: dict[Modality, str] = {
     "text": "It imitates that text; what it states is not knowledge.",
@@ -79,9 +79,6 @@ class Run:
         Raises:
             ZooError: data that cannot be had or read, parts that do not fit together, a folder that is taken.
         """
-        refuse_foreign(
-            {"out": str(self.out), "command": self.command}, "this command"
-        )  # its card could not be read again
         refuse_taken(self.out, allowed=self.resume or self.overwrite)
         device = choose_device(self.device)
         if not self.init:  # at once, not after data is fetched and a tokenizer made

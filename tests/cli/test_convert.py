@@ -148,6 +148,17 @@ def test_pull_of_what_is_here_copies_it(zoo: Zoo, checkpoint: Path, tmp_path: Pa
     assert zoo("pull", checkpoint.name, "--json").document == {"checkpoint": str(folder), "fetched": False}
 
 
+def test_pull_into_a_folder_of_ones_own(zoo: Zoo, checkpoint: Path, tmp_path: Path, zoo_home: Path) -> None:
+    words = ("pull", str(checkpoint), "out=my models/one")
+    assert zoo(*words, "--json").document["checkpoint"] == "my models/one"
+    assert torch.equal(logits(tmp_path / "my models" / "one"), logits(checkpoint))
+    assert not zoo_home.exists()
+    taken = zoo(*words)
+    message = "zoo: error: my models/one is not empty; choose another out=DIR, or add overwrite=true\n"
+    assert (taken.code, taken.out, taken.err) == (2, "", message)
+    assert zoo(*words, "overwrite=true", "--json").document["fetched"] is True
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -36,6 +36,7 @@ def test_the_demo_trains_writes_and_shows(zoo: Zoo) -> None:
     for prompt in ("The for statement", "A class definition", "If an exception"):
         assert f"\n{prompt}" in done.out
     assert "zoo generate there/text" in done.err
+    assert done.err.startswith("A model that has never read anything learns from Python's own help texts.\n  data ")
     text = Path("there/index.html").read_text()
     assert "<polyline" in text
     assert "<b>The for statement</b>" in text
@@ -44,6 +45,13 @@ def test_the_demo_trains_writes_and_shows(zoo: Zoo) -> None:
     assert document["page"] == "there/index.html"
     assert [sample["index"] for sample in document["samples"]] == [0, 1, 2]
     assert all(sample["text"] in done.out for sample in document["samples"])
+
+
+def test_bad_input_is_one_line(zoo: Zoo) -> None:
+    for word in ("seed=-1", "device=nowhere"):
+        done = zoo("demo", "size=tiny", word)
+        assert done.err.startswith("zoo: error: ")
+        assert (done.code, done.out, done.err.count("\n")) == (2, "", 1)
 
 
 def test_a_model_of_digits_completes_pictures(zoo: Zoo, zoo_home: Path) -> None:

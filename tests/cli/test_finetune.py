@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -95,13 +96,14 @@ def test_the_folder_says_what_it_is_and_comes_from(zoo: Zoo, checkpoint: Path, s
 
 
 def test_people_see_before_and_after(zoo: Zoo, checkpoint: Path, song: Path) -> None:
-    prompt = "a {b}, 'c'=d"
+    prompt = "a ${b:c}, {d}, 'e'=f"
     done = zoo("finetune", checkpoint, f"data.path={song}", "out=my runs/one", *FEW, f"prompt={prompt}", "count=1")
     assert done.out == "my runs/one\n"
     for part in ("-- before, seed 0\n" + prompt, "-- after, seed 0\n" + prompt, "bits per byte", "accuracy"):
         assert part in done.err
     assert "zoo generate 'my runs/one' prompt=" in done.err
     assert "held-out bits per byte" in done.err
+    assert shlex.quote(f"prompt={prompt}") in library.load("my runs/one", device="cpu").card["command"]
 
 
 def test_the_default_folder_is_named_after_both(zoo: Zoo, checkpoint: Path, song: Path) -> None:

@@ -131,6 +131,15 @@ def test_bad_settings(zoo: Zoo, checkpoint: Path, word: str, message: str) -> No
     assert done.err.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    "words", [("--json",), ("out=there",), ("beams=2",), ("show=probabilities",), ("temperature=-1", "--json")], ids=str
+)
+def test_no_samples_are_an_error_wherever_they_go(zoo: Zoo, checkpoint: Path, words: tuple[str, ...]) -> None:
+    done = zoo("generate", checkpoint, "count=0", *words)
+    assert (done.code, done.out, done.err) == (2, "", "zoo: error: count must be at least 1, got 0\n")
+    assert not Path("there").exists()
+
+
 def test_prompts_that_cannot_be(zoo: Zoo, checkpoint: Path, tmp_path: Path) -> None:
     (tmp_path / "latin").write_bytes(b"caf\xe9")
     assert "latin is not UTF-8 text (byte 3)" in zoo("generate", checkpoint, "prompt_file=latin").err

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
+import importlib
 import os
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
 from tests.cli.conftest import Zoo
 from zoo import ZooError, __version__
+from zoo.cli.list import VERB
 from zoo.cli.main import VERBS, _take_apart, main
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -59,6 +61,21 @@ def test_version(zoo: Zoo) -> None:
     assert f'version = "{__version__}"' in (ROOT / "pyproject.toml").read_text()
 
 
+def test_json_of_help_is_one_document_too(zoo: Zoo) -> None:
+    assert zoo("--version", "--json").document == {"version": __version__}
+    for words in ((), ("help",), ("--help",)):
+        assert zoo(*words, "--json").document == {"verbs": VERBS}
+    for name in VERBS:
+        page = zoo(name, "--help", "--json")
+        assert page.document["usage"].startswith(f"zoo {name} ")
+        assert page == zoo("help", name, "--json")
+        verb = importlib.import_module(f"zoo.cli.{name}").VERB
+        assert len(page.document["more"]) == len(verb.more)
+        assert len(page.document["examples"]) == len(verb.examples)
+    keys = zoo("pull", "--help", "--json").document["keys"]
+    assert keys["overwrite"] == {"default": False, "meaning": "fetch again what is there"}
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -83,9 +100,18 @@ def test_bad_input_gets_one_line_and_code_2(zoo: Zoo, words: list[str], message:
 
 
 def test_values_keep_everything_after_the_first_equals_sign() -> None:
-    targets, pairs = _take_apart(["a.txt", "prompt=x=y, {z} ${oc.env:HOME} 'q'\n--json", "./b=c.txt", "-", "k="])
+    targets, pairs = _take_apart(["a.txt", "prompt=x=y, {z} ${oc.env:HOME} 'q'\n--json", "./b=c.txt", "-", "k="], ())
     assert targets == ("a.txt", "./b=c.txt", "-")
     assert pairs == {"prompt": "x=y, {z} ${oc.env:HOME} 'q'\n--json", "k": ""}
+
+
+def test_a_file_whose_name_has_an_equals_sign_is_a_target(zoo: Zoo) -> None:
+    for name in ("a=b.txt", "out=b.txt"):
+        Path(name).write_text("abc")
+    assert zoo("tokenize", "a=b.txt", "tokenizer=byte", "out=there", "--json").code == 0
+    assert zoo("tokenize", "c=d.txt", "tokenizer=byte").err.startswith("zoo: error: unknown setting 'c'")
+    assert zoo("tokenize", "out=b.txt", "tokenizer=byte").err.startswith("zoo: error: which file")  # a known key
+    assert zoo("tokenize", "./out=b.txt", "tokenizer=byte", "out=other", "--json").code == 0
 
 
 @pytest.mark.parametrize(
@@ -103,7 +129,7 @@ def test_exit_codes(zoo: Zoo, monkeypatch: pytest.MonkeyPatch, failure: BaseExce
     def run(call: object) -> None:
         raise failure
 
-    monkeypatch.setattr("zoo.cli.list.VERB", SimpleNamespace(run=run))
+    monkeypatch.setattr("zoo.cli.list.VERB", dataclasses.replace(VERB, run=run))
     done = zoo("list")
     assert (done.code, done.out, done.err.strip()) == (code, "", line)
     if line:
@@ -112,10 +138,10 @@ def test_exit_codes(zoo: Zoo, monkeypatch: pytest.MonkeyPatch, failure: BaseExce
 
 def test_signals_end_with_their_codes() -> None:
     code = (
-        "import signal, sys, time, types; import zoo.cli.list as verb; from zoo.cli.main import main\n"
+        "import dataclasses, signal, sys, time; import zoo.cli.list as verb; from zoo.cli.main import main\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's background jobs ignore it
         "def run(call): print('ready', flush=True); time.sleep(30)\n"
-        "verb.VERB = types.SimpleNamespace(run=run); sys.exit(main(['list']))"
+        "verb.VERB = dataclasses.replace(verb.VERB, run=run); sys.exit(main(['list']))"
     )
     for number, expected in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
         process = subprocess.Popen(

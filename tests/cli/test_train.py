@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+import zoo as library
 from tests.cli.conftest import Zoo
 from zoo.train.loop import Trainer
 
@@ -40,6 +41,20 @@ def test_a_run_gives_a_checkpoint_with_a_card(zoo: Zoo, text_file: Path) -> None
     recipe = yaml.safe_load((folder / "recipe.yaml").read_text())
     assert recipe["model"]["vocabulary"] == 257
     assert recipe["train"]["steps"] == 4
+
+
+def test_paths_are_taken_to_the_letter_from_training_to_conversion(zoo: Zoo, text_file: Path) -> None:
+    name = "${oc.env:HOME}, {a=b}"
+    Path(f"{name}.txt").write_bytes(text_file.read_bytes())
+    words = ("train", *TINY, f"data.path={name}.txt", f"out={name}", "--json")
+    assert zoo(*words).document["checkpoint"] == name
+    assert zoo(*words, "resume=true").document["step"] == 4
+    assert zoo("convert", name, f"out={name} in half", "dtype=bfloat16", "--json").code == 0
+    model = library.load(f"{name} in half", device="cpu")
+    assert model.recipe["data"]["path"] == f"{name}.txt"
+    assert (model.card["name"], model.card["data"][0]["name"]) == (name, f"{name}.txt")
+    assert f"'out={name}'" in model.card["command"]
+    assert f"'out={name} in half'" in model.card["converted"]
 
 
 def test_people_get_the_folder_and_the_next_command(zoo: Zoo, text_file: Path) -> None:

@@ -76,7 +76,7 @@ def test_any_tokenizer_with_an_id_for_each_digit() -> None:
 def test_bad_settings() -> None:
     with pytest.raises(ZooError, match="digits must be 1, 2 or 3, got 4"):
         Adder(digits=4)
-    with pytest.raises(ZooError, match="makes its own data"):
+    with pytest.raises(ZooError, match=r"^data\.path: the adder makes its own sums; leave it out, or use text/file"):
         Adder(path="x")
     with pytest.raises(ZooError, match=r"model\.context=5 is too short for 2 digits; use 6"):
         Adder().open().encode(Digits().fit([]), 5)

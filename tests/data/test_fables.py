@@ -91,6 +91,14 @@ def test_any_tokenizer(tmp_path: Path) -> None:
         corpus.encode(Byte().fit([]), 5000)
 
 
+def test_each_row_of_a_table_is_a_story(tmp_path: Path) -> None:
+    (tmp_path / "a.tsv").write_text("title\tbody\n" + "A\tOne fox.\n" * 20)
+    corpus = Fables(path=str(tmp_path / "a.tsv"), columns={"text": "body"}, bars=2).open()
+    assert corpus.train.startswith("| | one fox . | | one fox .")
+    with pytest.raises(ZooError, match=r"unknown setting 'data\.columns\.txt'; did you mean 'text'"):
+        Fables(columns={"txt": "body"})
+
+
 def test_bad_settings() -> None:
     with pytest.raises(ZooError, match="bars must be at least 1"):
         Fables(bars=0)

@@ -167,6 +167,11 @@ def test_python_topics() -> None:
 def test_topics_can_be_replaced(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("x" * 100)
     assert Topics(path=str(tmp_path / "a.txt")).open().documents.held_out[0].size == 10
+    (tmp_path / "a.csv").write_bytes("body,n\n".encode("latin-1") + "é,1\n".encode("latin-1") * 20)
+    corpus = Topics(path=str(tmp_path / "a.csv"), columns={"text": "body"}, encoding="latin-1").open()
+    assert {document.text() for document in corpus.documents.train} == {"é"}
+    with pytest.raises(ZooError, match=r"unknown setting 'data\.columns\.txt'; did you mean 'text'"):
+        Topics(columns={"txt": "body"})
 
 
 def test_tiny_shakespeare_splits_as_in_nanogpt(shared_data: Path) -> None:

@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from omegaconf import OmegaConf
 from torch import Tensor
 
 from tests.train import small
 from zoo.errors import ZooError
 from zoo.tokenizers.base import Tokenizer, TokenSpec
 from zoo.weights.files import files_below
-from zoo.weights.folder import read, write
+from zoo.weights.folder import dump_yaml, read, read_yaml, write
 from zoo.weights.tensors import load_weights, named_weights, read_tensors, write_tensors
 
 
@@ -99,6 +100,24 @@ def test_hugging_face_folders_and_later_versions_are_told_apart(folder: Path) ->
 def test_a_recipe_that_would_be_refused_later_is_refused_before_training() -> None:
     with pytest.raises(ZooError, match="'_target_' is refused"):
         dataclasses.replace(small.contents(), recipe={"model": {"_target_": "x"}})
+
+
+@pytest.mark.parametrize(
+    "text", ["${oc.env:HOME}", r"\${oc.env:HOME}", r"\\${x}", "a${${b}:c}", "${", r"\$ {x}: \\", "O {God}: 'a' = $5"]
+)
+def test_what_people_write_is_text_to_any_reader(tmp_path: Path, text: str) -> None:
+    value = {"command": text, "data": [{"name": text}], text: 1}
+    (tmp_path / "card.yaml").write_bytes(dump_yaml(value))
+    assert read_yaml(tmp_path / "card.yaml") == value
+    settings = OmegaConf.load(tmp_path / "card.yaml")
+    assert (settings.command, settings.data[0].name) == (text, text)
+
+
+@pytest.mark.parametrize("text", [r"\\${oc.env:HOME}", r"\${${oc.env:HOME}}", r"\${x}${oc.env:HOME}"])
+def test_a_backslash_hides_no_interpolation(tmp_path: Path, text: str) -> None:
+    (tmp_path / "card.yaml").write_text(f"name: {text}")
+    with pytest.raises(ZooError, match="is refused: settings are never looked up elsewhere"):
+        read_yaml(tmp_path / "card.yaml")
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from zoo.train.loop import TrainResult
 
 RECIPE = "text/topics"
+LEARNS = "A model that has never read anything learns from Python's own help texts."
 PROMPTS = ("The for statement", "A class definition", "If an exception")
 PICTURES = "mnist"
 """The checkpoint that completes a picture, where there is one of that name."""
@@ -72,7 +73,6 @@ def run(call: Call) -> dict[str, Any]:
     from zoo.run import Run
 
     out = Path(keys.out)
-    say(bold("A model that has never read anything learns from Python's own help texts.", sys.stderr))
     asked = Run(
         recipe=recipe,
         out=out / "text",
@@ -82,9 +82,8 @@ def run(call: Call) -> dict[str, Any]:
         overwrite=keys.overwrite,
         command=call.command,
     )
-    prepared = asked.prepare(downloading)
-    say(describe(prepared) + "\n")
-    result = train(prepared, again="the same command")
+    prepared = asked.prepare(downloading)  # bad input is one line, so nothing is said before
+    result = train(prepared, heading=f"{bold(LEARNS, sys.stderr)}\n{describe(prepared)}\n", again="the same command")
     samples = _write(load(asked.out, device=keys.device), prepared, quiet=call.json)
     document = {"samples": samples}
     write_json(out / "samples.json", document)

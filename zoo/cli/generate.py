@@ -124,6 +124,8 @@ def run(call: Call) -> dict[str, Any]:
     """Draw samples and show them as they come."""
     target = one_target(call, "checkpoint", example='zoo generate demo prompt="Once upon a time"')
     keys = read_keys(Keys, call.pairs)
+    if keys.count < 1:  # whatever is drawn, and before anything is
+        raise ZooError(f"count must be at least 1, got {keys.count}")
     path = locate(target).path
     prompt = read_text(keys.prompt, keys.prompt_file, "prompt")
     lyrics = read_text(keys.lyrics, keys.lyrics_file, "lyrics")
@@ -308,8 +310,6 @@ def _stream(model: Model, prompt: str | None, keys: Keys, begins: str) -> None:
 
     ``begins`` is what each of them begins with.
     """
-    if keys.count < 1:
-        raise ZooError(f"count must be at least 1, got {keys.count}")
     for index in range(keys.count):
         pieces = model.stream(prompt, **{**keys.sampling(), "seed": keys.seed + index})
         _heading(index, keys)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import textwrap
 from collections.abc import Mapping
+from typing import Any
 
 from zoo.cli.terminal import bold, columns, width
 from zoo.cli.verb import Verb
@@ -51,18 +52,20 @@ def overview(verbs: Mapping[str, str]) -> str:
     )
 
 
-def verb_help(name: str, verb: Verb) -> str:
-    """Return the page of ``zoo VERB --help``.
+def verb_document(verb: Verb) -> dict[str, Any]:
+    """Return what ``zoo VERB --help --json`` shows; ``more`` holds keys of the recipe and of other parts."""
+    return {
+        "usage": f"zoo {verb.usage}",
+        "about": verb.about,
+        "keys": {field.name: {"default": field.default, "meaning": field.metadata["meaning"]} for field in _keys(verb)},
+        "more": dict(verb.more),
+        "examples": dict(verb.examples),
+    }
 
-    Args:
-        name: the verb.
-        verb: what it is.
-    """
-    keys = [
-        (f"{field.name}={_shown(field.default)}", str(field.metadata["meaning"]))
-        for field in dataclasses.fields(verb.keys)
-        if field.metadata.get("meaning")
-    ]
+
+def verb_help(verb: Verb) -> str:
+    """Return the page of ``zoo VERB --help``."""
+    keys = [(f"{field.name}={_shown(field.default)}", str(field.metadata["meaning"])) for field in _keys(verb)]
     parts = [f"{bold('Usage')}   zoo {verb.usage}", "", textwrap.fill(verb.about, width(100))]
     if keys:
         parts += ["", bold("Keys and their defaults"), columns(keys)]
@@ -72,6 +75,10 @@ def verb_help(name: str, verb: Verb) -> str:
     for command, meaning in verb.examples:
         parts += [f"  {command}", f"      {meaning}"]
     return "\n".join(parts)
+
+
+def _keys(verb: Verb) -> list[dataclasses.Field[Any]]:
+    return [field for field in dataclasses.fields(verb.keys) if field.metadata.get("meaning")]
 
 
 def _shown(default: object) -> str:

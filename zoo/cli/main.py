@@ -11,13 +11,13 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
 from zoo import __version__
-from zoo.cli.help import overview, verb_help
+from zoo.cli.help import overview, verb_document, verb_help
 from zoo.cli.terminal import visible
 from zoo.cli.verb import Call, Verb
 from zoo.errors import ZooError, suggest
@@ -93,41 +93,42 @@ def _run(words: list[str]) -> int:
     for flag in flags:
         if flag not in (*FLAGS, "-h"):
             raise ZooError(_refuse_flag(flag))
+    as_json = "--json" in flags
     if "--version" in flags:
-        print(f"zoo {__version__}")
-        return 0
+        return _show({"version": __version__} if as_json else f"zoo {__version__}")
     plain = [word for word in words if word not in flags]
     wants_help = "--help" in flags or "-h" in flags
-    if not plain:
-        print(overview(VERBS))
-        return 0
-    name = plain[0]
-    if name == "help" and "help" not in VERBS:
+    if plain[:1] == ["help"]:
         plain, wants_help = plain[1:], True
-        if not plain:
-            print(overview(VERBS))
-            return 0
-        name = plain[0]
+    if not plain:
+        return _show({"verbs": VERBS} if as_json else overview(VERBS))
+    name = plain[0]
     if name not in VERBS:
         raise ZooError(f"unknown verb '{name}'{suggest(name, VERBS)}")
     verb: Verb = importlib.import_module(f"zoo.cli.{name}").VERB
     if wants_help:
-        print(verb_help(name, verb))
-        return 0
-    targets, pairs = _take_apart(plain[1:])
-    call = Call(targets=targets, pairs=pairs, json="--json" in flags, command=shlex.join(["zoo", *words]))
-    document: Any = verb.run(call)
-    if call.json:
-        print(json.dumps(document, ensure_ascii=False, allow_nan=False))
+        return _show(verb_document(verb) if as_json else verb_help(verb))
+    targets, pairs = _take_apart(plain[1:], verb.known())
+    document: Any = verb.run(Call(targets=targets, pairs=pairs, json=as_json, command=shlex.join(["zoo", *words])))
+    return _show(document) if as_json else 0
+
+
+def _show(result: Any) -> int:
+    """Print a text as it is, anything else as JSON; return the exit code of success."""
+    print(result if isinstance(result, str) else json.dumps(result, ensure_ascii=False, allow_nan=False))
     return 0
 
 
-def _take_apart(words: list[str]) -> tuple[tuple[str, ...], dict[str, str]]:
-    """Split words into targets and ``key=value`` pairs; everything after the first ``=`` is the value."""
+def _take_apart(words: Sequence[str], known: Collection[str]) -> tuple[tuple[str, ...], dict[str, str]]:
+    """Split words into targets and ``key=value`` pairs; everything after the first ``=`` is the value.
+
+    A word that begins with none of the ``known`` keys is a target if a file or folder has that name.
+    """
     targets: list[str] = []
     pairs: dict[str, str] = {}
     for word in words:
-        if match := re.match(r"([A-Za-z_][\w.]*)=(.*)", word, re.DOTALL):
+        match = re.match(r"([A-Za-z_][\w.]*)=(.*)", word, re.DOTALL)
+        if match and (match[1].split(".")[0] in known or not os.path.exists(word)):
             pairs[match[1]] = match[2]
         elif match := re.match(r"([+~]+)[\w./@]+(=|$)", word):
             raise ZooError(f"'{word}': write key=value, without '{match[1]}'")

@@ -139,8 +139,6 @@ def draw_music(
     Raises:
         ZooError: something is in the folder and nobody said what to do about it; whatever ``Model.draw`` refuses.
     """
-    if count < 1:
-        raise ZooError(f"count must be at least 1, got {count}")
     _refuse_taken(out, allowed=resume or overwrite)
     tokenizer = _tokenizer(model)
     prompts = _prompts(model, asked)

@@ -142,8 +142,6 @@ def draw_pictures(
     Raises:
         ZooError: something is in the folder and nobody said what to do about it; whatever ``Model.draw`` refuses.
     """
-    if count < 1:
-        raise ZooError(f"count must be at least 1, got {count}")
     refuse_taken(out, allowed=resume or overwrite)
     prompts = _prompts(model, asked)
     told = {"image": list(asked.names), "keep_rows": asked.keep_rows, "mask": str(asked.mask or ""),

@@ -18,6 +18,7 @@ from zoo.paths import home, local_checkpoint
 class Keys:
     """Keys of ``zoo pull``."""
 
+    out: str | None = key(None, "the folder; default: $ZOO_HOME/checkpoints/NAME", literal=True)
     dtype: Type = key("auto", "of the weights; auto keeps what they are stored in (float16 becomes float32)")
     overwrite: bool = key(False, "fetch again what is there")
     threads: int | None = key(None, "processor threads; default: PyTorch's choice")
@@ -30,8 +31,8 @@ def run(call: Call) -> dict[str, Any]:
     folder = Path(name.rpartition("@")[0] or name).name
     if not folder or folder in (".", ".."):
         raise ZooError(f"'{name}' is no name; say zoo pull NAME or zoo pull OWNER/NAME")
-    out = home() / "checkpoints" / folder
-    if (out / "manifest.json").is_file() and not keys.overwrite:
+    out = Path(keys.out) if keys.out else home() / "checkpoints" / folder
+    if not keys.out and (out / "manifest.json").is_file() and not keys.overwrite:
         if not call.json:
             put(str(out))
             say("it was there already; overwrite=true fetches it again")
@@ -50,12 +51,13 @@ def run(call: Call) -> dict[str, Any]:
 VERB = Verb(
     usage="pull NAME [key=value...]",
     about="Fetches a checkpoint that 'zoo list checkpoints' names, or a model on the Hugging Face Hub, into "
-    "$ZOO_HOME/checkpoints/NAME, in our format. From then on its name is enough, without a network. Set HF_ENDPOINT "
-    "for a mirror, HF_TOKEN for what is private.",
+    "$ZOO_HOME/checkpoints/NAME, in our format. From then on its name is enough, without a network; out=DIR says "
+    "another folder. Set HF_ENDPOINT for a mirror, HF_TOKEN for what is private.",
     keys=Keys,
     examples=(
         ("zoo pull gpt2", "GPT-2 with 124 million parameters"),
         ("zoo pull google-bert/bert-base-uncased", "any model on the Hub of a kind that is known"),
+        ("zoo pull gpt2 out=models/gpt2", "into a folder of your choice"),
         ("zoo pull gpt2-xl dtype=bfloat16", "half the disk, and half the memory with dtype=bfloat16 later"),
     ),
     run=run,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -68,6 +69,11 @@ class Verb:
     run: Callable[[Call], Any]
     more: tuple[tuple[str, str], ...] = ()
     more_title: str = "Keys of the recipe (its own values are the defaults)"
+
+    def known(self) -> frozenset[str]:
+        """Return what its keys begin with, up to the first dot."""
+        names = [*(field.name for field in dataclasses.fields(self.keys)), *COMMON, *(name for name, _ in self.more)]
+        return frozenset(re.split(r"[.=]", name)[0] for name in names)
 
 
 def read_keys(kind: type[T], pairs: Mapping[str, str], *, also: Sequence[str] = ()) -> T:

@@ -40,7 +40,7 @@ class Adder:
 
     def __post_init__(self) -> None:
         if self.path is not None:
-            raise ZooError("path: the adder makes its own data; leave data.path out")
+            raise ZooError("data.path: the adder makes its own sums; leave it out, or use text/file for your own text")
         if not 1 <= self.digits <= 3:
             raise ZooError(f"digits must be 1, 2 or 3, got {self.digits}")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from einops import rearrange
 from zoo.data.base import IGNORED, Batch, Corpus, TokenData, refuse_both_sides
 from zoo.data.documents import check_encoding, from_text
 from zoo.data.read import Documents, read_documents
+from zoo.data.read_table import check_columns
 from zoo.data.seeded import generator
 from zoo.data.sources import Manifest, Source
 from zoo.data.stream import Ids, Stream, encode
@@ -35,6 +36,7 @@ class Fables:
 
     Attributes:
         path: a text of yours; stories begin at ``## TITLE`` lines, or after four empty lines.
+        columns: where a table's columns have other names: ``{text: body}``.
         source: where the recipe's own text is fetched from.
         held_out: part of the bytes that training does not see (the end).
         encoding: of the file.
@@ -42,12 +44,14 @@ class Fables:
     """
 
     path: str | None = None
+    columns: dict[str, str] = field(default_factory=dict)
     source: Source | Manifest | None = None
     held_out: float = 0.1
     encoding: str = "utf-8"
     bars: int = 20
 
     def __post_init__(self) -> None:
+        check_columns(self.columns)
         check_encoding(self.encoding)
         check_fraction(self.held_out)
         if self.bars < 1:
@@ -60,7 +64,7 @@ class Fables:
             ZooError: no data, or not text: one line that names the file.
         """
         path, entries = locate(self.path, self.source, progress)
-        documents = read_documents(path, encoding=self.encoding, fraction=self.held_out)
+        documents = read_documents(path, columns=self.columns, encoding=self.encoding, fraction=self.held_out)
         return FablesCorpus(documents, entries or unlicensed(documents), self.bars)
 
 

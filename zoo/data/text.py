@@ -63,14 +63,19 @@ class Topics:
     """The help texts that come with Python (``help("keywords")``): about 466 kB of real text on every machine.
 
     Attributes:
-        path: a text of yours instead.
+        path: a text, folder, glob or table of yours instead.
+        columns, encoding: of what ``path`` names; see ``Text``.
         held_out: part of the bytes that training does not see (the end).
     """
 
     path: str | None = None
+    columns: dict[str, str] = field(default_factory=dict)
     held_out: float = 0.1
+    encoding: str = "utf-8"
 
     def __post_init__(self) -> None:
+        check_columns(self.columns)
+        check_encoding(self.encoding)
         check_fraction(self.held_out)
 
     def open(self, progress: Progress | None = None) -> TextCorpus:
@@ -80,7 +85,8 @@ class Topics:
             ZooError: this Python comes without the texts.
         """
         if self.path is not None:
-            return Text(path=self.path, held_out=self.held_out).open()
+            yours = Text(path=self.path, columns=self.columns, held_out=self.held_out, encoding=self.encoding)
+            return yours.open(progress)
         try:
             from pydoc_data.topics import topics
         except ImportError:

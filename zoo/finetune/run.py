@@ -35,7 +35,7 @@ from zoo.train.supervised import said
 from zoo.transformer.block import PostNorm
 from zoo.transformer.config import TransformerConfig
 from zoo.transformer.model import Transformer
-from zoo.weights.folder import Contents, refuse_foreign, restate
+from zoo.weights.folder import Contents, restate
 from zoo.weights.folder import read as read_checkpoint
 from zoo.weights.tensors import fingerprint, load_weights
 
@@ -117,8 +117,6 @@ class FineTuning:
         Raises:
             ZooError: a checkpoint or data that cannot be had, parts that do not fit together, a folder that is taken.
         """
-        told = {"checkpoint": self.checkpoint, "out": str(self.out), "command": self.command}
-        refuse_foreign(told, "this command")  # its card could not be read again
         refuse_taken(self.out, allowed=self.resume or self.overwrite)
         choose_device(self.device)
         model = load(self.checkpoint, device=self.device)

@@ -63,7 +63,7 @@ class Contents:
     head: str | None = None
 
     def __post_init__(self) -> None:
-        refuse_foreign({"network": self.network, "recipe": self.recipe}, "this run")
+        refuse_foreign({"network": self.network, "recipe": _each_text(self.recipe, _escaped)}, "this run")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -266,7 +266,8 @@ def opened(folder: Path) -> Opened | OpenedCodec:
     )
 
 
-_RESOLVER = re.compile(r"\$\{[\s\w.${}]*:")
+_RESOLVER = re.compile(r"(?<!\\)(?:\\\\)*\$\{[\s\w.${}]*:")
+"""What reaches outside, unless an odd number of backslashes says that it is text: so a settings library reads it."""
 
 
 def refuse_foreign(value: object, where: Path | str) -> None:
@@ -291,6 +292,24 @@ def refuse_foreign(value: object, where: Path | str) -> None:
         )
 
 
+def _escaped(text: str) -> str:
+    """Return ``text`` as a settings library would have to read it in order to get ``text`` back."""
+    return re.sub(r"(\\*)\$\{", lambda match: 2 * match[1] + r"\${", text)
+
+
+def _unescaped(text: str) -> str:
+    return re.sub(r"(?<!\\)((?:\\\\)*)\\\$\{", lambda match: match[1][: len(match[1]) // 2] + "${", text)
+
+
+def _each_text(value: Any, change: Callable[[str], str]) -> Any:
+    """Return plain values with every text in them changed."""
+    if isinstance(value, Mapping):
+        return {_each_text(key, change): _each_text(entry, change) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_each_text(entry, change) for entry in value]
+    return change(value) if isinstance(value, str) else value
+
+
 class _PlainLoader(yaml.SafeLoader):
     """Plain YAML: no tags, no aliases (a few hundred bytes of them can stand for gigabytes)."""
 
@@ -306,7 +325,7 @@ class _PlainDumper(yaml.SafeDumper):
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """Return the mapping in a YAML file of plain values; ``{}`` if there is no such file.
+    """Return the mapping in a YAML file of plain values, as ``dump_yaml`` writes it; ``{}`` if there is no such file.
 
     Raises:
         ZooError: tags, aliases, interpolation, or no mapping.
@@ -323,10 +342,12 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ZooError(f"{path} holds no settings; get the checkpoint again")
     refuse_foreign(value, path)
-    return value
+    plain: dict[str, Any] = _each_text(value, _unescaped)
+    return plain
 
 
 def dump_yaml(value: Mapping[str, Any]) -> bytes:
-    """Return plain YAML, keys in their order."""
-    text: str = yaml.dump(dict(value), Dumper=_PlainDumper, sort_keys=False, allow_unicode=True, width=100)
+    """Return plain YAML, keys in their order; ``${`` is written ``\\${``: what people wrote is text to any reader."""
+    plain = _each_text(value, _escaped)
+    text: str = yaml.dump(plain, Dumper=_PlainDumper, sort_keys=False, allow_unicode=True, width=100)
     return text.encode()
