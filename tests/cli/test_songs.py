@@ -202,3 +202,31 @@ def test_what_is_known_of_codes_goes_with_them(parts: Path, tmp_path: Path, caps
     np.savez(tmp_path / "wrong.npz", level_2=codes, artist=["flute"])
     assert main([*words, f"codes={tmp_path / 'wrong.npz'}", f"out={tmp_path / 'no'}"]) == 2
     assert "artist is of other pieces than the codes, of which there are 2" in capsys.readouterr().err
+
+
+def test_one_s_own_codes_are_gone_on_with_as_they_were_drawn(
+    parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["generate", str(parts / "stack"), "levels=2", "device=cpu", "--json"]
+    said = ["artist=organ", "genre=folk", "lyrics=do re mi"]
+    assert main([*words, *said, "seconds=0.1", "total_seconds=2", "count=2", f"out={tmp_path / 'first'}"]) == 0
+    with np.load(tmp_path / "first" / "codes.npz") as arrays:
+        kept = {name: arrays[name].tolist() for name in arrays.files if name != "level_2"}
+    assert kept == {
+        "artist": ["organ"] * 2, "genre": ["folk"] * 2, "lyrics": ["do re mi"] * 2,
+        "total": [3200] * 2, "offset": [0, 0],
+    }  # fmt: skip
+    capsys.readouterr()
+
+    def drawn(name: str, *more: str) -> tuple[list[list[int]], list[int]]:
+        assert main([*words, f"codes={tmp_path / 'first'}", "seconds=0.1", f"out={tmp_path / name}", *more]) == 0
+        samples = json.loads(capsys.readouterr().out)["samples"]
+        with np.load(tmp_path / name / "codes.npz") as arrays:
+            return [sample["codes"]["level_2"] for sample in samples], arrays["total"].tolist()
+
+    assert drawn("same") == drawn("said", *said, "total_seconds=2")
+    assert drawn("same", "overwrite=true")[0] != drawn("other", "artist=flute")[0]  # what the command says counts more
+    assert drawn("longer", "seconds=2")[1] == [3360] * 2  # longer than was said: as long as it becomes
+    assert drawn("whole", "total_seconds=3")[1] == [4800] * 2
+    assert main([*words, f"codes={tmp_path / 'first'}", "seconds=2", "total_seconds=2", f"out={tmp_path / 'no'}"]) == 2
+    assert "total_seconds: the whole piece must be as long as what is made of it, 2.10 s" in capsys.readouterr().err

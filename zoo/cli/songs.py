@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 SHOWN = 6
 """Most sounds on the picture."""
 TOLD = ("artist", "genre", "lyrics", "total", "offset")
-"""What stands beside codes that were drawn elsewhere: see ``zoo convert`` of the original's data.pth.tar."""
+"""What stands beside codes of each piece, its ``Piece``: of our own runs, and of what ``zoo convert`` takes over."""
 MADE = ("samples.json", "codes.npz", "alignment.npz", "spectrogram.png", "index.html")
 
 
@@ -253,7 +253,7 @@ class _Writer:
         self.codes: dict[int, Tensor] = dict(plan.given)
         self.alignments: tuple[Tensor, ...] = ()
         self.names = [name for name in beginning.names for _ in range(request.count)] or [
-            beginning.codes or lyrics or request.artist or request.genre for lyrics in plan.lyrics
+            beginning.codes or piece.lyrics or request.artist or request.genre for piece in plan.said
         ]
 
     def place(self, level: int) -> Path:
@@ -269,11 +269,16 @@ class _Writer:
         for index, codes in enumerate(finished.codes):
             write_wav(folder / f"{index:03d}.wav", self.stack.decode(codes, finished.level))
         self.codes[finished.level] = finished.codes
-        write_bytes(self.out / "codes.npz", _npz({f"level_{level}": codes for level, codes in self.codes.items()}))
+        write_bytes(self.out / "codes.npz", _npz(self._arrays()))
         if finished.alignments:
             self.alignments = finished.alignments
             named = {f"alignment_{index}": one.half() for index, one in enumerate(finished.alignments)}
             write_bytes(self.out / "alignment.npz", _npz(named))
+
+    def _arrays(self) -> dict[str, Any]:
+        """Return the codes so far, and what was said of each piece, so that it can be gone on with."""
+        codes = {f"level_{level}": codes for level, codes in self.codes.items()}
+        return codes | {name: [getattr(piece, name) for piece in self.plan.said] for name in TOLD}
 
     def finish(self) -> dict[str, Any]:
         """Write the list, the picture and the page."""
@@ -338,14 +343,14 @@ class _Writer:
         for stage in self.plan.stages:
             lyrics = stage.tier.config.lyrics
             if lyrics is not None and lyrics.alphabet is not None:
-                return lyrics.alphabet.clean(self.plan.lyrics[index])
-        return self.plan.lyrics[index]
+                return lyrics.alphabet.clean(self.plan.said[index].lyrics)
+        return self.plan.said[index].lyrics
 
 
-def _npz(arrays: Mapping[str, Tensor]) -> bytes:
+def _npz(arrays: Mapping[str, Any]) -> bytes:
     import numpy as np
 
     stream = io.BytesIO()
-    named: dict[str, Any] = {name: array.numpy() for name, array in sorted(arrays.items())}
+    named: dict[str, Any] = {name: np.asarray(array) for name, array in sorted(arrays.items())}
     np.savez_compressed(stream, **named)
     return stream.getvalue()

@@ -143,7 +143,7 @@ class Plan:
         samples: length of a piece.
         rate: samples a second.
         seeds: of each piece.
-        lyrics: of each piece, cleaned of nothing.
+        said: of each piece.
     """
 
     stages: tuple[Stage, ...]
@@ -151,7 +151,7 @@ class Plan:
     samples: int
     rate: int
     seeds: tuple[int, ...]
-    lyrics: tuple[str, ...]
+    said: tuple[Piece, ...]
 
     def fits(self) -> dict[str, Any]:
         """Return what must stay as it is when the run is gone on with, as JSON holds it."""
@@ -196,7 +196,7 @@ def make_plan(
         device, dtype: where and in what the priors draw.
         fits: what an earlier run decided, see ``Plan.fits``.
         came: what is known of each row of ``given``: ``artist``, ``genre``, ``lyrics``, and in samples ``total`` and
-            ``offset``; what the request says counts more.
+            ``offset``; what the request says counts more, and no ``total`` keeps a piece from becoming longer.
 
     Raises:
         ZooError: levels that do not exist or cannot be drawn, lengths, names or settings out of range, no memory.
@@ -238,27 +238,24 @@ def make_plan(
     if not stages:
         raise ZooError("nothing is left to draw: all codes are given; say seconds= for more, or levels=")
     seeds = tuple(request.seed + index for index in range(pieces))
-    lyrics = tuple(piece.lyrics for piece in said)
-    return Plan(stages=tuple(stages), given=given, samples=made, rate=rate, seeds=seeds, lyrics=lyrics)
+    return Plan(stages=tuple(stages), given=given, samples=made, rate=rate, seeds=seeds, said=tuple(said))
 
 
 def _piece(request: Request, came: Mapping[str, Any], coarse: PriorConfig, made: int, rate: int) -> Piece:
     """Return what is said of a piece: by the request, else by what came with its codes.
 
     Raises:
-        ZooError: it is longer than the whole of it is said to be.
+        ZooError: it is longer than the request says that the whole of it is.
     """
     offset = int(came.get("offset", 0))
+    end = offset + made
     if request.total_seconds is not None:
         total = round(request.total_seconds * rate)
-    elif "total" in came:
-        total = int(came["total"])
     else:
         timing = coarse.labels.timing if coarse.labels else None
-        total = max(made, 0 if timing is None else math.ceil(timing.shortest * rate))
-    if total < offset + made:
-        least = (offset + made) / rate
-        raise ZooError(f"total_seconds: the whole piece must be as long as what is made of it, {least:.2f} s")
+        total = max(end, int(came.get("total", 0)), 0 if timing is None else math.ceil(timing.shortest * rate))
+    if total < end:
+        raise ZooError(f"total_seconds: the whole piece must be as long as what is made of it, {end / rate:.2f} s")
     words = {name: getattr(request, name) or str(came.get(name, "")) for name in ("artist", "genre", "lyrics")}
     return Piece(**words, total=total, offset=offset)
 
