@@ -14,6 +14,7 @@ import torch
 import zoo
 from tests.stack.parts import RATE, save
 from zoo.cli.main import main
+from zoo.cli.songs import TOLD
 from zoo.cli.songs_page import Piece, moment, page
 from zoo.stack.model import Stack
 
@@ -211,7 +212,7 @@ def test_one_s_own_codes_are_gone_on_with_as_they_were_drawn(
     said = ["artist=organ", "genre=folk", "lyrics=do re mi"]
     assert main([*words, *said, "seconds=0.1", "total_seconds=2", "count=2", f"out={tmp_path / 'first'}"]) == 0
     with np.load(tmp_path / "first" / "codes.npz") as arrays:
-        kept = {name: arrays[name].tolist() for name in arrays.files if name != "level_2"}
+        kept = {name: arrays[name].tolist() for name in arrays.files if name in TOLD}
     assert kept == {
         "artist": ["organ"] * 2, "genre": ["folk"] * 2, "lyrics": ["do re mi"] * 2,
         "total": [3200] * 2, "offset": [0, 0],
@@ -230,3 +231,25 @@ def test_one_s_own_codes_are_gone_on_with_as_they_were_drawn(
     assert drawn("whole", "total_seconds=3")[1] == [4800] * 2
     assert main([*words, f"codes={tmp_path / 'first'}", "seconds=2", "total_seconds=2", f"out={tmp_path / 'no'}"]) == 2
     assert "total_seconds: the whole piece must be as long as what is made of it, 2.10 s" in capsys.readouterr().err
+
+
+def test_codes_of_another_codec_are_refused(parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out, own = (
+        tmp_path / "out",
+        [level.spec.fingerprint for level in map(zoo.load_codec(parts / "codec").level, range(3))],
+    )
+    words = ["generate", str(parts / "stack"), "levels=2", "seconds=0.1", "device=cpu"]
+    assert main([*words, f"out={out}"]) == 0
+    with np.load(out / "codes.npz") as arrays:
+        assert arrays["fingerprints"].tolist() == own
+        codes = arrays["level_2"]
+    for known in (own, own[:2], ["", "", ""], ["none", "none", own[2]]):
+        np.savez(tmp_path / "own.npz", level_2=codes, fingerprints=known)
+        assert main([*words, f"codes={tmp_path / 'own.npz'}", f"out={out}", "overwrite=true"]) == 0
+    np.savez(tmp_path / "other.npz", level_2=codes, fingerprints=[own[0], own[1], "none"])
+    capsys.readouterr()
+    assert main([*words, f"codes={tmp_path / 'other.npz'}", f"out={tmp_path / 'no'}"]) == 2
+    assert capsys.readouterr().err == (
+        "zoo: error: codes: level_2 holds ids of another codec than this stack's; go on with the stack that drew them, "
+        "or from their sound: audio=FILE\n"
+    )

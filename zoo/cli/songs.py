@@ -28,6 +28,8 @@ SHOWN = 6
 """Most sounds on the picture."""
 TOLD = ("artist", "genre", "lyrics", "total", "offset")
 """What stands beside codes of each piece, its ``Piece``: of our own runs, and of what ``zoo convert`` takes over."""
+CODEC = "fingerprints"
+"""What stands beside codes of each level, the finest first: of the tokenizer whose ids they are."""
 MADE = ("samples.json", "codes.npz", "alignment.npz", "spectrogram.png", "index.html")
 
 
@@ -71,9 +73,11 @@ class Beginning:
         """
         if self.codes is None:
             return stack.encode([self._sound(path) for path in self.sounds], self.keep_seconds) if self.sounds else {}
-        from zoo.stack.codes import checked_codes
+        from zoo.stack.codes import checked_codes, refuse_other_codec
 
         levels = {name: array for name, array in self._arrays.items() if name.startswith("level_")}
+        numbers = [level for level in stack.tokenizers if f"level_{level}" in levels]
+        refuse_other_codec(numbers, [str(one) for one in self._arrays.get(CODEC, ())], stack.tokenizers)
         found = self._chosen(checked_codes(levels, stack.tiers))
         if self.keep_seconds is None:
             return found
@@ -126,7 +130,7 @@ def read_codes(path: Path) -> dict[str, Any]:
     file = path / "codes.npz" if path.is_dir() else path
     try:
         with np.load(file, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays.files if name.startswith("level_") or name in TOLD}
+            return {name: arrays[name] for name in arrays.files if name.startswith("level_") or name in (*TOLD, CODEC)}
     except (OSError, ValueError, AttributeError, TypeError, zipfile.BadZipFile) as error:
         reason = getattr(error, "strerror", None) or "it is no codes.npz"
         raise ZooError(f"codes: {file} cannot be read: {reason}; give codes=FILE.npz or the folder of a run") from None
@@ -276,9 +280,12 @@ class _Writer:
             write_bytes(self.out / "alignment.npz", _npz(named))
 
     def _arrays(self) -> dict[str, Any]:
-        """Return the codes so far, and what was said of each piece, so that it can be gone on with."""
+        """Return the codes so far, whose ids they are, and what was said of each piece, to go on from."""
+        from zoo.stack.codes import fingerprints_of
+
         codes = {f"level_{level}": codes for level, codes in self.codes.items()}
-        return codes | {name: [getattr(piece, name) for piece in self.plan.said] for name in TOLD}
+        said = {name: [getattr(piece, name) for piece in self.plan.said] for name in TOLD}
+        return {**codes, **said, CODEC: fingerprints_of(self.codes, self.stack.tokenizers)}
 
     def finish(self) -> dict[str, Any]:
         """Write the list, the picture and the page."""

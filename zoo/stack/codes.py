@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from zoo.errors import ZooError
 from zoo.stack.plan import Tier
+from zoo.tokenizers.audio.vqvae.tokenizer import VqvaeTokenizer
 
 
 def checked_codes(codes: Mapping[Any, Any], tiers: Sequence[Tier]) -> dict[int, Tensor]:
@@ -47,3 +48,25 @@ def checked_codes(codes: Mapping[Any, Any], tiers: Sequence[Tier]) -> dict[int, 
     if not found:
         raise ZooError("codes: there are none")
     return found
+
+
+def fingerprints_of(levels: Iterable[int], tokenizers: Mapping[int, VqvaeTokenizer]) -> list[str]:
+    """Return what stands beside codes of these levels: the fingerprint of each level from 0 on, empty where unknown."""
+    return [tokenizers[level].spec.fingerprint if level in tokenizers else "" for level in range(max(levels) + 1)]
+
+
+def refuse_other_codec(
+    levels: Iterable[int], fingerprints: Sequence[str], tokenizers: Mapping[int, VqvaeTokenizer]
+) -> None:
+    """Refuse codes that are no ids of these tokenizers, where what stands beside them says so.
+
+    Raises:
+        ZooError: name the level.
+    """
+    for level in levels:
+        known = fingerprints[level] if level < len(fingerprints) else ""
+        if known and level in tokenizers and known != tokenizers[level].spec.fingerprint:
+            raise ZooError(
+                f"codes: level_{level} holds ids of another codec than this stack's; go on with the stack that drew "
+                "them, or from their sound: audio=FILE"
+            )
