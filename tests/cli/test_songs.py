@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from pathlib import Path
@@ -16,6 +17,7 @@ from tests.stack.parts import RATE, save
 from zoo.cli.main import main
 from zoo.cli.songs import TOLD
 from zoo.cli.songs_page import Piece, moment, page
+from zoo.stack.journal import Journal
 from zoo.stack.model import Stack
 
 EVIL = "la <script>alert(1)</script>"
@@ -253,3 +255,28 @@ def test_codes_of_another_codec_are_refused(parts: Path, tmp_path: Path, capsys:
         "zoo: error: codes: level_2 holds ids of another codec than this stack's; go on with the stack that drew them, "
         "or from their sound: audio=FILE\n"
     )
+
+
+def test_codes_that_are_replaced_by_what_goes_on_from_them_are_never_lost(
+    parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["generate", str(parts / "stack"), "levels=2", "seconds=0.1", "device=cpu", f"out={tmp_path}"]
+    assert main([*words, "count=2"]) == 0
+    first = (tmp_path / "codes.npz").read_bytes()
+
+    def killed(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    again = [*words, f"codes={tmp_path}", "pieces=1", "overwrite=true"]
+    for name, safe in (("zoo.stack.journal.replace_file", False), ("zoo.cli.songs._clear", True)):
+        with monkeypatch.context() as patch:
+            patch.setattr(name, killed)
+            assert main(again) == 130
+        assert (tmp_path / "codes.npz").read_bytes() == first
+        assert (Journal(tmp_path).plan() is not None) == safe
+    (tmp_path / "codes.npz").unlink()
+    assert main([*again, "resume=true"]) == 0
+    with np.load(tmp_path / "codes.npz") as arrays, np.load(io.BytesIO(first)) as before:
+        assert arrays["level_2"].shape == (1, 40)
+        assert np.array_equal(arrays["level_2"][0, :20], before["level_2"][1])
+    assert not (tmp_path / "001.wav").exists()

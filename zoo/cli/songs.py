@@ -182,8 +182,8 @@ def draw_songs(
                 _refuse_foreign(out)
             given, came = beginning.given(stack), beginning.came()
             plan = stack.plan(request, given, came=came)
-            _clear(out)
             journal.begin({"settings": decided, "fits": plan.fits(), "came": came}, given)
+        _clear(out)  # only now, for what is gone on from may lie here; a run that goes on writes all of it anew
         if not quiet:
             for remark in plan.remarks():
                 say(remark)
