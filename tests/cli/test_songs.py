@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import re
@@ -15,8 +16,9 @@ import torch
 import zoo
 from tests.stack.parts import RATE, save
 from zoo.cli.main import main
-from zoo.cli.songs import TOLD
+from zoo.cli.songs import TOLD, read_codes
 from zoo.cli.songs_page import Piece, moment, page
+from zoo.errors import ZooError
 from zoo.stack.journal import Journal
 from zoo.stack.model import Stack
 
@@ -101,6 +103,7 @@ def test_a_sound_is_gone_on_from(parts: Path, tmp_path: Path, capsys: pytest.Cap
         ("levels=5", "no prior of level 5"),
         ("codes=nowhere.npz", "codes: nowhere.npz cannot be read"),
         ("codes=wrong.npz", "it is no codes.npz"),
+        ("codes=empty.npz", "codes: empty.npz cannot be read: it is no codes.npz; give codes=FILE.npz or the folder"),
         ("codes=texts.npz", "codes: level_2 must be whole numbers"),
         ("pieces=1", "pieces: says which of codes to go on with; say codes=FOLDER"),
         ("keep_seconds=1", "keep_seconds"),
@@ -118,6 +121,7 @@ def test_what_is_refused(
     monkeypatch.chdir(tmp_path)
     with Path("wrong.npz").open("wb") as file:
         np.save(file, np.zeros(3))
+    Path("empty.npz").touch()
     np.savez("texts.npz", level_2=np.array(["a", "b"]))
     assert main(["generate", str(parts / "stack"), word, "device=cpu", "seconds=0.1", f"out={out}"]) == 2
     error = capsys.readouterr().err
@@ -280,3 +284,15 @@ def test_codes_that_are_replaced_by_what_goes_on_from_them_are_never_lost(
         assert arrays["level_2"].shape == (1, 40)
         assert np.array_equal(arrays["level_2"][0, :20], before["level_2"][1])
     assert not (tmp_path / "001.wav").exists()
+
+
+def test_damaged_codes_are_read_or_refused(tmp_path: Path) -> None:
+    file = tmp_path / "codes.npz"
+    np.savez_compressed(file, level_2=np.arange(40).reshape(2, 20))
+    data = file.read_bytes()
+    whole = read_codes(file)["level_2"]
+    for place in range(0, len(data), 3):
+        for damaged in (data[:place], data[:place] + bytes([data[place] ^ 0x55]) + data[place + 1 :]):
+            file.write_bytes(damaged)
+            with contextlib.suppress(ZooError):  # nothing else may be raised
+                assert np.array_equal(read_codes(file).get("level_2", whole), whole)

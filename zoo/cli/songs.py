@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import io
 import json
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -127,11 +126,13 @@ def read_codes(path: Path) -> dict[str, Any]:
     """
     import numpy as np
 
+    from zoo.stack.journal import DAMAGED
+
     file = path / "codes.npz" if path.is_dir() else path
     try:
         with np.load(file, allow_pickle=False) as arrays:
             return {name: arrays[name] for name in arrays.files if name.startswith("level_") or name in (*TOLD, CODEC)}
-    except (OSError, ValueError, AttributeError, TypeError, zipfile.BadZipFile) as error:
+    except (*DAMAGED, AttributeError, TypeError) as error:
         reason = getattr(error, "strerror", None) or "it is no codes.npz"
         raise ZooError(f"codes: {file} cannot be read: {reason}; give codes=FILE.npz or the folder of a run") from None
 
