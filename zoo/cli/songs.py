@@ -77,7 +77,7 @@ class Beginning:
         levels = {name: array for name, array in self._arrays.items() if name.startswith("level_")}
         numbers = [level for level in stack.tokenizers if f"level_{level}" in levels]
         refuse_other_codec(numbers, [str(one) for one in self._arrays.get(CODEC, ())], stack.tokenizers)
-        found = self._chosen(checked_codes(levels, stack.tiers))
+        found = checked_codes(levels, stack.tiers, self.pieces)
         if self.keep_seconds is None:
             return found
         unit = stack.tiers[0].hop
@@ -103,14 +103,6 @@ class Beginning:
             return []
         numbers = range(rows) if self.pieces is None else self.pieces
         return [{name: values[number] for name, values in told.items()} for number in numbers]
-
-    def _chosen(self, codes: dict[int, Tensor]) -> dict[int, Tensor]:
-        if self.pieces is None:
-            return codes
-        for level, rows in codes.items():
-            if wrong := [number for number in self.pieces if not 0 <= number < len(rows)]:
-                raise ZooError(f"pieces: {wrong[0]} is not one of the {len(rows)} of level {level}, counted from 0")
-        return {level: rows[list(self.pieces)] for level, rows in codes.items()}
 
     def _sound(self, path: Path) -> Sound:
         from zoo.cli.asked import read_beginning

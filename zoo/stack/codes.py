@@ -13,16 +13,19 @@ from zoo.stack.plan import Tier
 from zoo.tokenizers.audio.vqvae.tokenizer import VqvaeTokenizer
 
 
-def checked_codes(codes: Mapping[Any, Any], tiers: Sequence[Tier]) -> dict[int, Tensor]:
+def checked_codes(
+    codes: Mapping[Any, Any], tiers: Sequence[Tier], pieces: Sequence[int] | None = None
+) -> dict[int, Tensor]:
     """Return codes by level, int64 (pieces, time) each.
 
     Args:
         codes: by level, or by its name ``level_0``; arrays or tensors, (pieces, time) or (time,). A piece that is over
             before the longest may end with -1: all are cut to the shortest.
         tiers: of the stack.
+        pieces: the numbers of those to return; None for all.
 
     Raises:
-        ZooError: no such level, other shapes, codes that the codec does not have.
+        ZooError: no such level or piece, other shapes, codes that the codec does not have.
     """
     sizes = {tier.level: tier.config.codes for tier in tiers}
     found = {}
@@ -39,7 +42,7 @@ def checked_codes(codes: Mapping[Any, Any], tiers: Sequence[Tier]) -> dict[int, 
         rows = rows[None] if rows.ndim == 1 else rows
         if rows.ndim != 2 or rows.is_floating_point() or rows.is_complex() or not rows.numel():
             raise ZooError(f"codes: {key} must be whole numbers (pieces, time), got {rows.dtype} {tuple(rows.shape)}")
-        rows = rows.to(torch.int64)
+        rows = _chosen(rows.to(torch.int64), pieces, key)  # before they are cut: others may be shorter
         rows = rows[:, : int((rows >= 0).long().cumprod(1).sum(1).min())]
         if rows.shape[1]:
             if int(rows.max()) >= sizes[int(name)]:
@@ -48,6 +51,14 @@ def checked_codes(codes: Mapping[Any, Any], tiers: Sequence[Tier]) -> dict[int, 
     if not found:
         raise ZooError("codes: there are none")
     return found
+
+
+def _chosen(rows: Tensor, pieces: Sequence[int] | None, key: Any) -> Tensor:
+    if pieces is None:
+        return rows
+    if wrong := [number for number in pieces if not 0 <= number < len(rows)]:
+        raise ZooError(f"pieces: {wrong[0]} is not one of the {len(rows)} of {key}, counted from 0")
+    return rows[list(pieces)]
 
 
 def fingerprints_of(levels: Iterable[int], tokenizers: Mapping[int, VqvaeTokenizer]) -> list[str]:
