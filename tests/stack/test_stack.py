@@ -19,7 +19,7 @@ from zoo.music.stack import StackConfig
 from zoo.music.telling import NOTHING, Piece, Telling
 from zoo.stack.journal import Journal
 from zoo.stack.model import Stack
-from zoo.stack.plan import Request
+from zoo.stack.plan import Request, Tier, make_plan
 from zoo.stack.run import Finished, carry_out
 from zoo.weights import codecs
 from zoo.weights import stack as stacks
@@ -321,3 +321,36 @@ def test_a_prior_alone_decodes_the_codes_behind_its_lyrics(folder: Path) -> None
     begun = top.tokenizer.decode(torch.full((4,), CODES - 1))
     (longer,) = top.draw(begun, conditions=told, max_new_tokens=2, seed=4)
     assert torch.equal(longer.ids[:4] - shift, top.tokenizer.encode(begun)[:4])
+
+
+def test_refusals_say_what_can_be_done(stack: Stack) -> None:
+    given = {2: torch.zeros(1, 40, dtype=torch.int64)}
+    finer = replace(WANTED, levels=(1, 0))
+    with pytest.raises(
+        ZooError, match=r"level 1 needs 0\.40 s of level 2, and codes= has 0\.20: draw that too, or leave seconds= out$"
+    ):
+        stack.plan(finer, given)
+    longer = {2: given[2], 1: torch.zeros(1, 120, dtype=torch.int64)}
+    with pytest.raises(ZooError, match=r"level 0 needs the codes of level 1: draw that too, or give codes=$"):
+        stack.plan(replace(finer, levels=(0,), seconds=None), given)
+    with pytest.raises(ZooError, match=r"level 1 needs 0\.32 s of level 2, and codes= has 0\.20: draw that too$"):
+        stack.plan(replace(finer, seconds=None), {**longer, 1: torch.zeros(1, 127, dtype=torch.int64)})
+    with pytest.raises(ZooError, match=r"parallel_segments: .* from left to right; leave it out"):
+        stack.plan(replace(WANTED, parallel_segments=2), longer)
+
+
+def test_levels_that_are_told_no_labels_are_not_guided(stack: Stack) -> None:
+    top, *others = stack.tiers
+    inner = replace(others[0].config.transformer, vocabulary=CODES + 1, output_vocabulary=CODES)
+    untold = replace(others[0].config, labels=None, transformer=inner)
+    mixed = [top, *(replace(tier, config=untold) for tier in others)]
+
+    def plan(tiers: list[Tier], guidance: float | tuple[float, ...]) -> None:
+        device = torch.device("cpu")
+        make_plan(replace(WANTED, guidance=guidance), tiers, rate=RATE, given={}, device=device, dtype=torch.float32)
+
+    with pytest.raises(ZooError, match=r"level 1 is told no labels; say guidance=1,1,2\.5, the finest level first$"):
+        plan(mixed, 2.5)
+    plan(mixed, (1.0, 1.0, 2.5))
+    with pytest.raises(ZooError, match=r"level 0 is told no labels; leave it out$"):
+        plan(mixed, (3.0, 1.0, 1.0))

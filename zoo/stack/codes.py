@@ -21,20 +21,25 @@ def checked_codes(
     Args:
         codes: by level, or by its name ``level_0``; arrays or tensors, (pieces, time) or (time,). A piece that is over
             before the longest may end with -1: all are cut to the shortest.
-        tiers: of the stack.
+        tiers: of the stack; codes of other levels are left out.
         pieces: the numbers of those to return; None for all.
 
     Raises:
-        ZooError: no such level or piece, other shapes, codes that the codec does not have.
+        ZooError: none of these levels, no such piece, other shapes, codes that the codec does not have.
     """
     sizes = {tier.level: tier.config.codes for tier in tiers}
+    known = ", ".join(f"level_{level}" for level in sizes)
     found = {}
     for key, value in codes.items():
         name = str(key).removeprefix("level_")
-        if not name.isdigit() or int(name) not in sizes:
+        if name.endswith("_offsets"):
             raise ZooError(
-                f"codes: '{key}' is no level with a prior; there are {', '.join(f'level_{x}' for x in sizes)}"
+                "codes: these are ids of several files, one after another; take one: zoo tokenize FILE out=DIR"
             )
+        if not name.isdigit():
+            raise ZooError(f"codes: '{key}' is no level with a prior; there are {known}")
+        if int(name) not in sizes:
+            continue
         try:
             rows = torch.as_tensor(value)
         except (TypeError, ValueError, RuntimeError):
@@ -49,7 +54,7 @@ def checked_codes(
                 raise ZooError(f"codes: {key} holds {int(rows.max())}, and codes lie in [0, {sizes[int(name)]})")
             found[int(name)] = rows
     if not found:
-        raise ZooError("codes: there are none")
+        raise ZooError(f"codes: there are none of {known}")
     return found
 
 

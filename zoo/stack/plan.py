@@ -225,20 +225,30 @@ def make_plan(
         have = min(given[tier.level].shape[1], made // tier.hop) if tier.level in given else 0
         if tier.level not in wanted or have == made // tier.hop:
             continue
-        above = tiers[place - 1].level if place else None
-        if (
-            place
-            and above not in wanted
-            and (above not in given or given[above].shape[1] * tiers[place - 1].hop < made)
-        ):
-            raise ZooError(
-                f"levels: level {tier.level} needs the codes of level {above}: draw that too, or give codes="
-            )
+        if place and tiers[place - 1].level not in wanted:
+            _refuse_unknown_above(tier.level, tiers[place - 1], given, made, rate, request.seconds)
         stages.append(_stage(request, tier, said, made // tier.hop, have, tiers, device, dtype, fits))
     if not stages:
         raise ZooError("nothing is left to draw: all codes are given; say seconds= for more, or levels=")
     seeds = tuple(request.seed + index for index in range(pieces))
     return Plan(stages=tuple(stages), given=given, samples=made, rate=rate, seeds=seeds, said=tuple(said))
+
+
+def _refuse_unknown_above(
+    level: int, above: Tier, given: Mapping[int, Tensor], made: int, rate: int, seconds: float | None
+) -> None:
+    """Refuse to draw a level whose codes above are not drawn and not all given.
+
+    Raises:
+        ZooError: say which, and how to come by them.
+    """
+    if above.level not in given:
+        raise ZooError(f"levels: level {level} needs the codes of level {above.level}: draw that too, or give codes=")
+    long = given[above.level].shape[1] * above.hop
+    if long < made:
+        mend = "draw that too" if seconds is None else "draw that too, or leave seconds= out"
+        has = f"{long / rate:.2f}: {mend}"
+        raise ZooError(f"levels: level {level} needs {made / rate:.2f} s of level {above.level}, and codes= has {has}")
 
 
 def _piece(request: Request, came: Mapping[str, Any], coarse: PriorConfig, made: int, rate: int) -> Piece:
@@ -296,7 +306,7 @@ def _stage(
         seed=request.seed,
     )
     if settings.guidance != 1 and config.labels is None:
-        raise ZooError(f"guidance: the prior of level {tier.level} is told no labels; leave it out")
+        raise ZooError(f"guidance: the prior of level {tier.level} is told no labels; {_guidable(request, tiers)}")
     step = step_of(config, _of(request.hop, HOP, coarsest, place, len(tiers), "hop"))
     told = tuple(tier.telling.of(piece, unknown=request.unknown) for piece in said)
     begins, length = _segments(request.parallel_segments, total, given, config.above.ratio if config.above else 0)
@@ -328,12 +338,24 @@ def _stage(
     )
 
 
+def _guidable(request: Request, tiers: Sequence[Tier]) -> str:
+    """Return what to say instead of a guidance of levels that are told no labels."""
+    values = [
+        _of(request.guidance, (1.0, 1.0), False, place, len(tiers), "guidance") if tier.config.labels else 1.0
+        for place, tier in enumerate(reversed(tiers))
+    ]
+    said = ",".join(f"{value:g}" for value in values)
+    return "leave it out" if set(values) == {1.0} else f"say guidance={said}, the finest level first"
+
+
 def _segments(count: int, total: int, given: int, ratio: int) -> tuple[tuple[int, ...], int]:
     """Return where segments begin, and their length; the last one is moved back to end with the piece."""
     if count == 1 or not ratio:
         return (0,), total
     if given:
-        raise ZooError("parallel_segments: this level has codes to go on from, which is done from left to right")
+        raise ZooError(
+            "parallel_segments: this level has codes to go on from, which is done from left to right; leave it out"
+        )
     length = -(-total // (count * ratio)) * ratio
     return tuple(min(begin, total - length) for begin in range(0, total, length)), length
 
