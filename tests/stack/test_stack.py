@@ -164,7 +164,8 @@ def test_codes_made_finer(stack: Stack) -> None:
     whole = codes_of(stack, WANTED)
     top = {2: whole[2]}
     finer = codes_of(stack, replace(WANTED, seconds=None), top)
-    assert set(finer) == {1, 0}
+    assert set(finer) == {2, 1, 0}
+    assert torch.equal(finer[2], whole[2])
     assert torch.equal(finer[1], whole[1])
     assert torch.equal(finer[0], whole[0])
     assert set(codes_of(stack, replace(WANTED, levels=(2,)))) == {2}
@@ -174,6 +175,24 @@ def test_codes_made_finer(stack: Stack) -> None:
         stack.plan(replace(WANTED, levels=(7,)))
     with pytest.raises(ZooError, match="nothing is left to draw"):
         stack.plan(replace(WANTED, seconds=None), whole)
+
+
+def test_codes_made_finer_are_aligned_with_their_lyrics(stack: Stack) -> None:
+    drawn = next(event for event in carry_out(stack.plan(WANTED)) if isinstance(event, Finished))
+    finer = replace(WANTED, seconds=None)
+    plan = stack.plan(finer, {2: drawn.codes})
+    assert [stage.new for stage in plan.stages] == [0, 80, 160]
+    assert plan.remarks() == [
+        "level 2: all ids are given, and are read to see when the lyrics are sung; levels=1,0 does without"
+    ]
+    first = next(carry_out(plan))
+    assert isinstance(first, Finished)
+    assert torch.equal(first.codes, drawn.codes)
+    assert torch.equal(first.alignments[0], drawn.alignments[0])
+    earlier = {"1": [1, None], "0": [1, None]}  # of a run that was begun before levels that are given were read
+    assert [stage.fit.rows for stage in stack.plan(finer, {2: drawn.codes}, earlier).stages] == [1, 1, 1]
+    for silent in (replace(finer, lyrics=""), replace(finer, levels=(1, 0))):
+        assert [stage.tier.level for stage in stack.plan(silent, {2: drawn.codes}).stages] == [1, 0]
 
 
 def test_primed_by_a_sound(stack: Stack) -> None:

@@ -138,7 +138,8 @@ class Plan:
     """Everything that is decided before a run.
 
     Attributes:
-        stages: levels to draw, the coarsest first.
+        stages: levels to draw, the coarsest first; that one also where all of it is given and lyrics are sung to it, so
+            that it is known when.
         given: codes to begin with, (pieces, time) int64 by level.
         samples: length of a piece.
         rate: samples a second.
@@ -162,7 +163,12 @@ class Plan:
         found = []
         for stage in self.stages:
             level, context = stage.tier.level, stage.tier.config.context
-            if stage.length < context:
+            if not stage.new:
+                found.append(
+                    f"level {level}: all ids are given, and are read to see when the lyrics are sung; levels="
+                    f"{','.join(str(other.tier.level) for other in self.stages[1:])} does without"
+                )
+            elif stage.length < context:
                 found.append(
                     f"level {level}: {stage.length} ids are less than its window of {context} "
                     f"({context * stage.tier.hop / self.rate:.2f} s), so one shorter window is drawn"
@@ -223,15 +229,21 @@ def make_plan(
     stages = []
     for place, tier in enumerate(tiers):
         have = min(given[tier.level].shape[1], made // tier.hop) if tier.level in given else 0
-        if tier.level not in wanted or have == made // tier.hop:
+        whole = have == made // tier.hop
+        if tier.level not in wanted or (whole and (place or not _aligned(tier.config, said))):
             continue
         if place and tiers[place - 1].level not in wanted:
             _refuse_unknown_above(tier.level, tiers[place - 1], given, made, rate, request.seconds)
         stages.append(_stage(request, tier, said, made // tier.hop, have, tiers, device, dtype, fits))
-    if not stages:
+    if not any(stage.new for stage in stages):
         raise ZooError("nothing is left to draw: all codes are given; say seconds= for more, or levels=")
     seeds = tuple(request.seed + index for index in range(pieces))
     return Plan(stages=tuple(stages), given=given, samples=made, rate=rate, seeds=seeds, said=tuple(said))
+
+
+def _aligned(config: PriorConfig, said: Sequence[Piece]) -> bool:
+    """Say whether it can be known when the lyrics of these pieces are sung."""
+    return config.lyrics is not None and config.lyrics.alignment is not None and any(piece.lyrics for piece in said)
 
 
 def _refuse_unknown_above(
@@ -322,7 +334,7 @@ def _stage(
         dtype=dtype,
     )
     if fits is not None:
-        rows, chunk = fits[str(tier.level)]
+        rows, chunk = fits.get(str(tier.level), (fit.rows, fit.chunk))  # none where nothing was to be drawn
         rows = min(rows, request.at_once or rows)  # fewer at once draw the same in float32 on a CPU
         fit = Fit(rows=rows, chunk=chunk, need=fit.need)
     return Stage(
