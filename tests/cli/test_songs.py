@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import re
 from pathlib import Path
@@ -14,7 +16,10 @@ import torch
 import zoo
 from tests.stack.parts import RATE, save
 from zoo.cli.main import main
+from zoo.cli.songs import TOLD, read_codes
 from zoo.cli.songs_page import Piece, moment, page
+from zoo.errors import ZooError
+from zoo.stack.journal import Journal
 from zoo.stack.model import Stack
 
 EVIL = "la <script>alert(1)</script>"
@@ -98,6 +103,7 @@ def test_a_sound_is_gone_on_from(parts: Path, tmp_path: Path, capsys: pytest.Cap
         ("levels=5", "no prior of level 5"),
         ("codes=nowhere.npz", "codes: nowhere.npz cannot be read"),
         ("codes=wrong.npz", "it is no codes.npz"),
+        ("codes=empty.npz", "codes: empty.npz cannot be read: it is no codes.npz; give codes=FILE.npz or the folder"),
         ("codes=texts.npz", "codes: level_2 must be whole numbers"),
         ("pieces=1", "pieces: says which of codes to go on with; say codes=FOLDER"),
         ("keep_seconds=1", "keep_seconds"),
@@ -115,6 +121,7 @@ def test_what_is_refused(
     monkeypatch.chdir(tmp_path)
     with Path("wrong.npz").open("wb") as file:
         np.save(file, np.zeros(3))
+    Path("empty.npz").touch()
     np.savez("texts.npz", level_2=np.array(["a", "b"]))
     assert main(["generate", str(parts / "stack"), word, "device=cpu", "seconds=0.1", f"out={out}"]) == 2
     error = capsys.readouterr().err
@@ -202,3 +209,90 @@ def test_what_is_known_of_codes_goes_with_them(parts: Path, tmp_path: Path, caps
     np.savez(tmp_path / "wrong.npz", level_2=codes, artist=["flute"])
     assert main([*words, f"codes={tmp_path / 'wrong.npz'}", f"out={tmp_path / 'no'}"]) == 2
     assert "artist is of other pieces than the codes, of which there are 2" in capsys.readouterr().err
+
+
+def test_one_s_own_codes_are_gone_on_with_as_they_were_drawn(
+    parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["generate", str(parts / "stack"), "levels=2", "device=cpu", "--json"]
+    said = ["artist=organ", "genre=folk", "lyrics=do re mi"]
+    assert main([*words, *said, "seconds=0.1", "total_seconds=2", "count=2", f"out={tmp_path / 'first'}"]) == 0
+    with np.load(tmp_path / "first" / "codes.npz") as arrays:
+        kept = {name: arrays[name].tolist() for name in arrays.files if name in TOLD}
+    assert kept == {
+        "artist": ["organ"] * 2, "genre": ["folk"] * 2, "lyrics": ["do re mi"] * 2,
+        "total": [3200] * 2, "offset": [0, 0],
+    }  # fmt: skip
+    capsys.readouterr()
+
+    def drawn(name: str, *more: str) -> tuple[list[list[int]], list[int]]:
+        assert main([*words, f"codes={tmp_path / 'first'}", "seconds=0.1", f"out={tmp_path / name}", *more]) == 0
+        samples = json.loads(capsys.readouterr().out)["samples"]
+        with np.load(tmp_path / name / "codes.npz") as arrays:
+            return [sample["codes"]["level_2"] for sample in samples], arrays["total"].tolist()
+
+    assert drawn("same") == drawn("said", *said, "total_seconds=2")
+    assert drawn("same", "overwrite=true")[0] != drawn("other", "artist=flute")[0]  # what the command says counts more
+    assert drawn("longer", "seconds=2")[1] == [3360] * 2  # longer than was said: as long as it becomes
+    assert drawn("whole", "total_seconds=3")[1] == [4800] * 2
+    assert main([*words, f"codes={tmp_path / 'first'}", "seconds=2", "total_seconds=2", f"out={tmp_path / 'no'}"]) == 2
+    assert "total_seconds: the whole piece must be as long as what is made of it, 2.10 s" in capsys.readouterr().err
+
+
+def test_codes_of_another_codec_are_refused(parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out, own = (
+        tmp_path / "out",
+        [level.spec.fingerprint for level in map(zoo.load_codec(parts / "codec").level, range(3))],
+    )
+    words = ["generate", str(parts / "stack"), "levels=2", "seconds=0.1", "device=cpu"]
+    assert main([*words, f"out={out}"]) == 0
+    with np.load(out / "codes.npz") as arrays:
+        assert arrays["fingerprints"].tolist() == own
+        codes = arrays["level_2"]
+    for known in (own, own[:2], ["", "", ""], ["none", "none", own[2]]):
+        np.savez(tmp_path / "own.npz", level_2=codes, fingerprints=known)
+        assert main([*words, f"codes={tmp_path / 'own.npz'}", f"out={out}", "overwrite=true"]) == 0
+    np.savez(tmp_path / "other.npz", level_2=codes, fingerprints=[own[0], own[1], "none"])
+    capsys.readouterr()
+    assert main([*words, f"codes={tmp_path / 'other.npz'}", f"out={tmp_path / 'no'}"]) == 2
+    assert capsys.readouterr().err == (
+        "zoo: error: codes: level_2 holds ids of another codec than this stack's; go on with the stack that drew them, "
+        "or from their sound: audio=FILE\n"
+    )
+
+
+def test_codes_that_are_replaced_by_what_goes_on_from_them_are_never_lost(
+    parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["generate", str(parts / "stack"), "levels=2", "seconds=0.1", "device=cpu", f"out={tmp_path}"]
+    assert main([*words, "count=2"]) == 0
+    first = (tmp_path / "codes.npz").read_bytes()
+
+    def killed(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    again = [*words, f"codes={tmp_path}", "pieces=1", "overwrite=true"]
+    for name, safe in (("zoo.stack.journal.replace_file", False), ("zoo.cli.songs._clear", True)):
+        with monkeypatch.context() as patch:
+            patch.setattr(name, killed)
+            assert main(again) == 130
+        assert (tmp_path / "codes.npz").read_bytes() == first
+        assert (Journal(tmp_path).plan() is not None) == safe
+    (tmp_path / "codes.npz").unlink()
+    assert main([*again, "resume=true"]) == 0
+    with np.load(tmp_path / "codes.npz") as arrays, np.load(io.BytesIO(first)) as before:
+        assert arrays["level_2"].shape == (1, 40)
+        assert np.array_equal(arrays["level_2"][0, :20], before["level_2"][1])
+    assert not (tmp_path / "001.wav").exists()
+
+
+def test_damaged_codes_are_read_or_refused(tmp_path: Path) -> None:
+    file = tmp_path / "codes.npz"
+    np.savez_compressed(file, level_2=np.arange(40).reshape(2, 20))
+    data = file.read_bytes()
+    whole = read_codes(file)["level_2"]
+    for place in range(0, len(data), 3):
+        for damaged in (data[:place], data[:place] + bytes([data[place] ^ 0x55]) + data[place + 1 :]):
+            file.write_bytes(damaged)
+            with contextlib.suppress(ZooError):  # nothing else may be raised
+                assert np.array_equal(read_codes(file).get("level_2", whole), whole)

@@ -88,6 +88,20 @@ def test_other_settings_are_refused(stack: Path, tmp_path: Path, capsys: pytest.
     assert "add resume=true, overwrite=true" in capsys.readouterr().err
 
 
+def test_damaged_alignments_are_looked_for_again(tmp_path: Path) -> None:
+    with Journal(tmp_path) as journal:
+        journal.begin({}, {})
+        journal.keep_alignments(2, [torch.rand(40, 9)])
+        path = tmp_path / "sampling" / "level_2.alignment.npz"
+        data = path.read_bytes()
+        assert journal.alignments(2) is not None
+        for place in range(0, len(data), 7):
+            for damaged in (data[:place], data[:place] + bytes([data[place] ^ 0x55]) + data[place + 1 :]):
+                path.write_bytes(damaged)
+                kept = journal.alignments(2)  # raises nothing
+                assert kept is None or len(kept) <= 1
+
+
 def test_a_damaged_record_and_what_follows_it_are_drawn_again(tmp_path: Path) -> None:
     with Journal(tmp_path) as journal:
         journal.begin({}, {})

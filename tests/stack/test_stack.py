@@ -19,7 +19,7 @@ from zoo.music.stack import StackConfig
 from zoo.music.telling import NOTHING, Piece, Telling
 from zoo.stack.journal import Journal
 from zoo.stack.model import Stack
-from zoo.stack.plan import Request
+from zoo.stack.plan import Request, Tier, make_plan
 from zoo.stack.run import Finished, carry_out
 from zoo.weights import codecs
 from zoo.weights import stack as stacks
@@ -164,7 +164,8 @@ def test_codes_made_finer(stack: Stack) -> None:
     whole = codes_of(stack, WANTED)
     top = {2: whole[2]}
     finer = codes_of(stack, replace(WANTED, seconds=None), top)
-    assert set(finer) == {1, 0}
+    assert set(finer) == {2, 1, 0}
+    assert torch.equal(finer[2], whole[2])
     assert torch.equal(finer[1], whole[1])
     assert torch.equal(finer[0], whole[0])
     assert set(codes_of(stack, replace(WANTED, levels=(2,)))) == {2}
@@ -174,6 +175,24 @@ def test_codes_made_finer(stack: Stack) -> None:
         stack.plan(replace(WANTED, levels=(7,)))
     with pytest.raises(ZooError, match="nothing is left to draw"):
         stack.plan(replace(WANTED, seconds=None), whole)
+
+
+def test_codes_made_finer_are_aligned_with_their_lyrics(stack: Stack) -> None:
+    drawn = next(event for event in carry_out(stack.plan(WANTED)) if isinstance(event, Finished))
+    finer = replace(WANTED, seconds=None)
+    plan = stack.plan(finer, {2: drawn.codes})
+    assert [stage.new for stage in plan.stages] == [0, 80, 160]
+    assert plan.remarks() == [
+        "level 2: all ids are given, and are read to see when the lyrics are sung; levels=1,0 does without"
+    ]
+    first = next(carry_out(plan))
+    assert isinstance(first, Finished)
+    assert torch.equal(first.codes, drawn.codes)
+    assert torch.equal(first.alignments[0], drawn.alignments[0])
+    earlier = {"1": [1, None], "0": [1, None]}  # of a run that was begun before levels that are given were read
+    assert [stage.fit.rows for stage in stack.plan(finer, {2: drawn.codes}, earlier).stages] == [1, 1, 1]
+    for silent in (replace(finer, lyrics=""), replace(finer, levels=(1, 0))):
+        assert [stage.tier.level for stage in stack.plan(silent, {2: drawn.codes}).stages] == [1, 0]
 
 
 def test_primed_by_a_sound(stack: Stack) -> None:
@@ -321,3 +340,36 @@ def test_a_prior_alone_decodes_the_codes_behind_its_lyrics(folder: Path) -> None
     begun = top.tokenizer.decode(torch.full((4,), CODES - 1))
     (longer,) = top.draw(begun, conditions=told, max_new_tokens=2, seed=4)
     assert torch.equal(longer.ids[:4] - shift, top.tokenizer.encode(begun)[:4])
+
+
+def test_refusals_say_what_can_be_done(stack: Stack) -> None:
+    given = {2: torch.zeros(1, 40, dtype=torch.int64)}
+    finer = replace(WANTED, levels=(1, 0))
+    with pytest.raises(
+        ZooError, match=r"level 1 needs 0\.40 s of level 2, and codes= has 0\.20: draw that too, or leave seconds= out$"
+    ):
+        stack.plan(finer, given)
+    longer = {2: given[2], 1: torch.zeros(1, 120, dtype=torch.int64)}
+    with pytest.raises(ZooError, match=r"level 0 needs the codes of level 1: draw that too, or give codes=$"):
+        stack.plan(replace(finer, levels=(0,), seconds=None), given)
+    with pytest.raises(ZooError, match=r"level 1 needs 0\.32 s of level 2, and codes= has 0\.20: draw that too$"):
+        stack.plan(replace(finer, seconds=None), {**longer, 1: torch.zeros(1, 127, dtype=torch.int64)})
+    with pytest.raises(ZooError, match=r"parallel_segments: .* from left to right; leave it out"):
+        stack.plan(replace(WANTED, parallel_segments=2), longer)
+
+
+def test_levels_that_are_told_no_labels_are_not_guided(stack: Stack) -> None:
+    top, *others = stack.tiers
+    inner = replace(others[0].config.transformer, vocabulary=CODES + 1, output_vocabulary=CODES)
+    untold = replace(others[0].config, labels=None, transformer=inner)
+    mixed = [top, *(replace(tier, config=untold) for tier in others)]
+
+    def plan(tiers: list[Tier], guidance: float | tuple[float, ...]) -> None:
+        device = torch.device("cpu")
+        make_plan(replace(WANTED, guidance=guidance), tiers, rate=RATE, given={}, device=device, dtype=torch.float32)
+
+    with pytest.raises(ZooError, match=r"level 1 is told no labels; say guidance=1,1,2\.5, the finest level first$"):
+        plan(mixed, 2.5)
+    plan(mixed, (1.0, 1.0, 2.5))
+    with pytest.raises(ZooError, match=r"level 0 is told no labels; leave it out$"):
+        plan(mixed, (3.0, 1.0, 1.0))

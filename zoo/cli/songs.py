@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import io
 import json
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +26,9 @@ if TYPE_CHECKING:
 SHOWN = 6
 """Most sounds on the picture."""
 TOLD = ("artist", "genre", "lyrics", "total", "offset")
-"""What stands beside codes that were drawn elsewhere: see ``zoo convert`` of the original's data.pth.tar."""
+"""What stands beside codes of each piece, its ``Piece``: of our own runs, and of what ``zoo convert`` takes over."""
+CODEC = "fingerprints"
+"""What stands beside codes of each level, the finest first: of the tokenizer whose ids they are."""
 MADE = ("samples.json", "codes.npz", "alignment.npz", "spectrogram.png", "index.html")
 
 
@@ -71,10 +72,12 @@ class Beginning:
         """
         if self.codes is None:
             return stack.encode([self._sound(path) for path in self.sounds], self.keep_seconds) if self.sounds else {}
-        from zoo.stack.codes import checked_codes
+        from zoo.stack.codes import checked_codes, refuse_other_codec
 
         levels = {name: array for name, array in self._arrays.items() if name.startswith("level_")}
-        found = self._chosen(checked_codes(levels, stack.tiers))
+        numbers = [level for level in stack.tokenizers if f"level_{level}" in levels]
+        refuse_other_codec(numbers, [str(one) for one in self._arrays.get(CODEC, ())], stack.tokenizers)
+        found = checked_codes(levels, stack.tiers, self.pieces)
         if self.keep_seconds is None:
             return found
         unit = stack.tiers[0].hop
@@ -101,14 +104,6 @@ class Beginning:
         numbers = range(rows) if self.pieces is None else self.pieces
         return [{name: values[number] for name, values in told.items()} for number in numbers]
 
-    def _chosen(self, codes: dict[int, Tensor]) -> dict[int, Tensor]:
-        if self.pieces is None:
-            return codes
-        for level, rows in codes.items():
-            if wrong := [number for number in self.pieces if not 0 <= number < len(rows)]:
-                raise ZooError(f"pieces: {wrong[0]} is not one of the {len(rows)} of level {level}, counted from 0")
-        return {level: rows[list(self.pieces)] for level, rows in codes.items()}
-
     def _sound(self, path: Path) -> Sound:
         from zoo.cli.asked import read_beginning
 
@@ -123,11 +118,13 @@ def read_codes(path: Path) -> dict[str, Any]:
     """
     import numpy as np
 
+    from zoo.stack.journal import DAMAGED
+
     file = path / "codes.npz" if path.is_dir() else path
     try:
         with np.load(file, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays.files if name.startswith("level_") or name in TOLD}
-    except (OSError, ValueError, AttributeError, TypeError, zipfile.BadZipFile) as error:
+            return {name: arrays[name] for name in arrays.files if name.startswith("level_") or name in (*TOLD, CODEC)}
+    except (*DAMAGED, AttributeError, TypeError) as error:
         reason = getattr(error, "strerror", None) or "it is no codes.npz"
         raise ZooError(f"codes: {file} cannot be read: {reason}; give codes=FILE.npz or the folder of a run") from None
 
@@ -178,8 +175,8 @@ def draw_songs(
                 _refuse_foreign(out)
             given, came = beginning.given(stack), beginning.came()
             plan = stack.plan(request, given, came=came)
-            _clear(out)
             journal.begin({"settings": decided, "fits": plan.fits(), "came": came}, given)
+        _clear(out)  # only now, for what is gone on from may lie here; a run that goes on writes all of it anew
         if not quiet:
             for remark in plan.remarks():
                 say(remark)
@@ -253,7 +250,7 @@ class _Writer:
         self.codes: dict[int, Tensor] = dict(plan.given)
         self.alignments: tuple[Tensor, ...] = ()
         self.names = [name for name in beginning.names for _ in range(request.count)] or [
-            beginning.codes or lyrics or request.artist or request.genre for lyrics in plan.lyrics
+            beginning.codes or piece.lyrics or request.artist or request.genre for piece in plan.said
         ]
 
     def place(self, level: int) -> Path:
@@ -269,11 +266,19 @@ class _Writer:
         for index, codes in enumerate(finished.codes):
             write_wav(folder / f"{index:03d}.wav", self.stack.decode(codes, finished.level))
         self.codes[finished.level] = finished.codes
-        write_bytes(self.out / "codes.npz", _npz({f"level_{level}": codes for level, codes in self.codes.items()}))
+        write_bytes(self.out / "codes.npz", _npz(self._arrays()))
         if finished.alignments:
             self.alignments = finished.alignments
             named = {f"alignment_{index}": one.half() for index, one in enumerate(finished.alignments)}
             write_bytes(self.out / "alignment.npz", _npz(named))
+
+    def _arrays(self) -> dict[str, Any]:
+        """Return the codes so far, whose ids they are, and what was said of each piece, to go on from."""
+        from zoo.stack.codes import fingerprints_of
+
+        codes = {f"level_{level}": codes for level, codes in self.codes.items()}
+        said = {name: [getattr(piece, name) for piece in self.plan.said] for name in TOLD}
+        return {**codes, **said, CODEC: fingerprints_of(self.codes, self.stack.tokenizers)}
 
     def finish(self) -> dict[str, Any]:
         """Write the list, the picture and the page."""
@@ -338,14 +343,14 @@ class _Writer:
         for stage in self.plan.stages:
             lyrics = stage.tier.config.lyrics
             if lyrics is not None and lyrics.alphabet is not None:
-                return lyrics.alphabet.clean(self.plan.lyrics[index])
-        return self.plan.lyrics[index]
+                return lyrics.alphabet.clean(self.plan.said[index].lyrics)
+        return self.plan.said[index].lyrics
 
 
-def _npz(arrays: Mapping[str, Tensor]) -> bytes:
+def _npz(arrays: Mapping[str, Any]) -> bytes:
     import numpy as np
 
     stream = io.BytesIO()
-    named: dict[str, Any] = {name: array.numpy() for name, array in sorted(arrays.items())}
+    named: dict[str, Any] = {name: np.asarray(array) for name, array in sorted(arrays.items())}
     np.savez_compressed(stream, **named)
     return stream.getvalue()

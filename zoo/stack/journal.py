@@ -28,6 +28,8 @@ MISSING = -(1 << 31)
 RECORD = struct.Struct("<4sIIII")
 """Mark, row, position of the first code, number of codes, crc32 of all of this and of the codes (int32) behind it."""
 MARK = b"zooc"
+DAMAGED = (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
+"""What NumPy raises where an .npz file is empty, cut off or changed."""
 WRITE, SYNC = 0.5, 5.0
 """Seconds after which codes are written, and after which the disk is told to keep them."""
 
@@ -112,7 +114,7 @@ class Journal:
         try:
             with np.load(self.folder / f"level_{level}.alignment.npz", allow_pickle=False) as arrays:
                 found = [torch.from_numpy(arrays[f"alignment_{index}"]) for index in range(len(arrays.files))]
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        except DAMAGED:
             return None
         return tuple(one.float() for one in found)
 

@@ -136,12 +136,13 @@ class Plan:
     """Everything that is decided before a run.
 
     Attributes:
-        stages: levels to draw, the coarsest first.
+        stages: levels to draw, the coarsest first; that one also where all of it is given and lyrics are sung to it, so
+            that it is known when.
         given: codes to begin with, (pieces, time) int64 by level.
         samples: length of a piece.
         rate: samples a second.
         seeds: of each piece.
-        lyrics: of each piece, cleaned of nothing.
+        said: of each piece.
     """
 
     stages: tuple[Stage, ...]
@@ -149,7 +150,7 @@ class Plan:
     samples: int
     rate: int
     seeds: tuple[int, ...]
-    lyrics: tuple[str, ...]
+    said: tuple[Piece, ...]
 
     def fits(self) -> dict[str, Any]:
         """Return what must stay as it is when the run is gone on with, as JSON holds it."""
@@ -160,7 +161,12 @@ class Plan:
         found = []
         for stage in self.stages:
             level, context = stage.tier.level, stage.tier.config.context
-            if stage.length < context:
+            if not stage.new:
+                found.append(
+                    f"level {level}: all ids are given, and are read to see when the lyrics are sung; levels="
+                    f"{','.join(str(other.tier.level) for other in self.stages[1:])} does without"
+                )
+            elif stage.length < context:
                 found.append(
                     f"level {level}: {stage.length} ids are less than its window of {context} "
                     f"({context * stage.tier.hop / self.rate:.2f} s), so one shorter window is drawn"
@@ -194,7 +200,7 @@ def make_plan(
         device, dtype: where and in what the priors draw.
         fits: what an earlier run decided, see ``Plan.fits``.
         came: what is known of each row of ``given``: ``artist``, ``genre``, ``lyrics``, and in samples ``total`` and
-            ``offset``; what the request says counts more.
+            ``offset``; what the request says counts more, and no ``total`` keeps a piece from becoming longer.
 
     Raises:
         ZooError: levels that do not exist or cannot be drawn, lengths, names or settings out of range, no memory.
@@ -221,42 +227,55 @@ def make_plan(
     stages = []
     for place, tier in enumerate(tiers):
         have = min(given[tier.level].shape[1], made // tier.hop) if tier.level in given else 0
-        if tier.level not in wanted or have == made // tier.hop:
+        whole = have == made // tier.hop
+        if tier.level not in wanted or (whole and (place or not _aligned(tier.config, said))):
             continue
-        above = tiers[place - 1].level if place else None
-        if (
-            place
-            and above not in wanted
-            and (above not in given or given[above].shape[1] * tiers[place - 1].hop < made)
-        ):
-            raise ZooError(
-                f"levels: level {tier.level} needs the codes of level {above}: draw that too, or give codes="
-            )
+        if place and tiers[place - 1].level not in wanted:
+            _refuse_unknown_above(tier.level, tiers[place - 1], given, made, rate, request.seconds)
         stages.append(_stage(request, tier, said, made // tier.hop, have, tiers, device, dtype, fits))
-    if not stages:
+    if not any(stage.new for stage in stages):
         raise ZooError("nothing is left to draw: all codes are given; say seconds= for more, or levels=")
     seeds = tuple(request.seed + index for index in range(pieces))
-    lyrics = tuple(piece.lyrics for piece in said)
-    return Plan(stages=tuple(stages), given=given, samples=made, rate=rate, seeds=seeds, lyrics=lyrics)
+    return Plan(stages=tuple(stages), given=given, samples=made, rate=rate, seeds=seeds, said=tuple(said))
+
+
+def _aligned(config: PriorConfig, said: Sequence[Piece]) -> bool:
+    """Say whether it can be known when the lyrics of these pieces are sung."""
+    return config.lyrics is not None and config.lyrics.alignment is not None and any(piece.lyrics for piece in said)
+
+
+def _refuse_unknown_above(
+    level: int, above: Tier, given: Mapping[int, Tensor], made: int, rate: int, seconds: float | None
+) -> None:
+    """Refuse to draw a level whose codes above are not drawn and not all given.
+
+    Raises:
+        ZooError: say which, and how to come by them.
+    """
+    if above.level not in given:
+        raise ZooError(f"levels: level {level} needs the codes of level {above.level}: draw that too, or give codes=")
+    long = given[above.level].shape[1] * above.hop
+    if long < made:
+        mend = "draw that too" if seconds is None else "draw that too, or leave seconds= out"
+        has = f"{long / rate:.2f}: {mend}"
+        raise ZooError(f"levels: level {level} needs {made / rate:.2f} s of level {above.level}, and codes= has {has}")
 
 
 def _piece(request: Request, came: Mapping[str, Any], coarse: PriorConfig, made: int, rate: int) -> Piece:
     """Return what is said of a piece: by the request, else by what came with its codes.
 
     Raises:
-        ZooError: it is longer than the whole of it is said to be.
+        ZooError: it is longer than the request says that the whole of it is.
     """
     offset = int(came.get("offset", 0))
+    end = offset + made
     if request.total_seconds is not None:
         total = round(request.total_seconds * rate)
-    elif "total" in came:
-        total = int(came["total"])
     else:
         timing = coarse.labels.timing if coarse.labels else None
-        total = max(made, 0 if timing is None else math.ceil(timing.shortest * rate))
-    if total < offset + made:
-        least = (offset + made) / rate
-        raise ZooError(f"total_seconds: the whole piece must be as long as what is made of it, {least:.2f} s")
+        total = max(end, int(came.get("total", 0)), 0 if timing is None else math.ceil(timing.shortest * rate))
+    if total < end:
+        raise ZooError(f"total_seconds: the whole piece must be as long as what is made of it, {end / rate:.2f} s")
     words = {name: getattr(request, name) or str(came.get(name, "")) for name in ("artist", "genre", "lyrics")}
     return Piece(**words, total=total, offset=offset)
 
@@ -297,7 +316,7 @@ def _stage(
         seed=request.seed,
     )
     if settings.guidance != 1 and config.labels is None:
-        raise ZooError(f"guidance: the prior of level {tier.level} is told no labels; leave it out")
+        raise ZooError(f"guidance: the prior of level {tier.level} is told no labels; {_guidable(request, tiers)}")
     step = step_of(config, _of(request.hop, HOP, coarsest, place, len(tiers), "hop"))
     told = tuple(tier.telling.of(piece, unknown=request.unknown) for piece in said)
     begins, length = _segments(request.parallel_segments, total, given, config.above.ratio if config.above else 0)
@@ -313,7 +332,7 @@ def _stage(
         dtype=dtype,
     )
     if fits is not None:
-        rows, chunk = fits[str(tier.level)]
+        rows, chunk = fits.get(str(tier.level), (fit.rows, fit.chunk))  # none where nothing was to be drawn
         rows = min(rows, request.at_once or rows)  # fewer at once draw the same in float32 on a CPU
         fit = Fit(rows=rows, chunk=chunk, need=fit.need)
     return Stage(
@@ -328,12 +347,24 @@ def _stage(
     )
 
 
+def _guidable(request: Request, tiers: Sequence[Tier]) -> str:
+    """Return what to say instead of a guidance of levels that are told no labels."""
+    values = [
+        _of(request.guidance, (1.0, 1.0), False, place, len(tiers), "guidance") if tier.config.labels else 1.0
+        for place, tier in enumerate(reversed(tiers))
+    ]
+    said = ",".join(f"{value:g}" for value in values)
+    return "leave it out" if set(values) == {1.0} else f"say guidance={said}, the finest level first"
+
+
 def _segments(count: int, total: int, given: int, ratio: int) -> tuple[tuple[int, ...], int]:
     """Return where segments begin, and their length; the last one is moved back to end with the piece."""
     if count == 1 or not ratio:
         return (0,), total
     if given:
-        raise ZooError("parallel_segments: this level has codes to go on from, which is done from left to right")
+        raise ZooError(
+            "parallel_segments: this level has codes to go on from, which is done from left to right; leave it out"
+        )
     length = -(-total // (count * ratio)) * ratio
     return tuple(min(begin, total - length) for begin in range(0, total, length)), length
 

@@ -34,7 +34,7 @@ class Progress:
 
 @dataclass(frozen=True, kw_only=True)
 class Finished:
-    """A level that is drawn.
+    """A level that is whole.
 
     Attributes:
         level: its number.
