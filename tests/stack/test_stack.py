@@ -23,6 +23,7 @@ from zoo.stack.plan import Request
 from zoo.stack.run import Finished, carry_out
 from zoo.weights import codecs
 from zoo.weights import stack as stacks
+from zoo.weights.files import files_below
 from zoo.weights.hub import locate
 
 SECONDS = 40 * 8 / RATE
@@ -85,9 +86,32 @@ def test_saved_and_loaded_again(stack: Stack, tmp_path: Path) -> None:
         assert torch.equal(codes_of(again, request)[level], codes)
     with pytest.raises(ZooError, match="is not empty"):
         stack.save(tmp_path / "again")
+    stack.save(tmp_path / "again", overwrite=True)
+    assert codes_of(zoo.load(tmp_path / "again", device="cpu"), request).keys() == {2, 1, 0}
+    assert [entry.name for entry in tmp_path.iterdir()] == ["again"]
     (tmp_path / "again" / "level_1" / "model.safetensors").write_bytes(b"none")
     with pytest.raises(ZooError, match="does not match its sha256"):
         zoo.load(tmp_path / "again", device="cpu")
+
+
+def test_what_a_stack_is_not_written_over(stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = Path(stack.opened.where).parent
+    with pytest.raises(ZooError, match="holds weights that this stack reads while it plays; choose another folder"):
+        stack.save(own, overwrite=True)
+    stack.save(tmp_path / "again")
+    before = {name: (tmp_path / "again" / name).read_bytes() for name in files_below(tmp_path / "again")}
+
+    def fail(*arguments: object, **more: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("zoo.weights.stack.write_manifest", fail)
+        with pytest.raises(ZooError, match="again: No space left on device"):
+            stack.save(tmp_path / "again", overwrite=True)
+    assert {name: (tmp_path / "again" / name).read_bytes() for name in files_below(tmp_path / "again")} == before
+    (tmp_path / "again" / "notes.txt").write_text("mine")
+    with pytest.raises(ZooError, match=r"again holds 'notes\.txt', which is no part of a checkpoint"):
+        stack.save(tmp_path / "again", overwrite=True)
 
 
 @pytest.mark.parametrize(

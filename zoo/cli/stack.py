@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo.cli.convert import Type, check_target, replace_folder
+from zoo.cli.convert import Type
 from zoo.cli.terminal import count, put, say
 from zoo.cli.verb import Call, Verb, key, read_keys
 from zoo.errors import ZooError
+from zoo.weights.replacing import check_target, replace_folder
 
 if TYPE_CHECKING:
     from zoo.weights.stack import OpenedStack

@@ -25,6 +25,7 @@ from zoo.tokenizers.audio.vqvae.network import Vqvae
 from zoo.tokenizers.audio.vqvae.tokenizer import VqvaeTokenizer
 from zoo.tokenizers.audio.waveform import Audio, Waveform
 from zoo.weights.opened import Opened
+from zoo.weights.replacing import check_target, replace_folder
 from zoo.weights.stack import OpenedStack
 
 CONDITIONS = ("artist", "genre", "lyrics")
@@ -356,15 +357,21 @@ class Stack(Model):
         return self.encode(prompt if isinstance(prompt, list) else [prompt])
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> None:
-        """Write the stack with all of its parts into a folder.
+        """Write the stack with all of its parts into a folder, which stands there complete or not at all.
 
         Raises:
-            ZooError: the folder is not empty, or cannot be written to; this is a single prior.
+            ZooError: the folder is not empty (unless ``overwrite``), holds what is no part of a checkpoint or what this
+                stack reads, or cannot be written to; this is a single prior.
         """
         target = Path(folder)
-        if target.is_dir() and any(target.iterdir()) and not overwrite:
-            raise ZooError(f"{target} is not empty; choose another folder or add overwrite=true")
-        self.write(target)
+        if self.opened is not None:
+            for where in (self.opened.codec.where, *(part.where for part in self.opened.priors)):
+                if target.resolve() in Path(where).resolve().parents:
+                    raise ZooError(
+                        f"{target} holds weights that this stack reads while it plays; choose another folder"
+                    )
+        check_target(target, overwrite=overwrite)
+        replace_folder(target, self.write)
 
     def write(self, folder: Path, dtype: torch.dtype | None = None) -> None:
         """Write the stack into an empty folder; see ``zoo.stack.writing``.
