@@ -100,12 +100,12 @@ def convert(
         raise ZooError(f"{out} is the checkpoint to be converted; choose another out=DIR")
     if isinstance(opened, OpenedStack):
         return _stack(opened, out, to, dtype, call)
-    kind: Literal["float32", "bfloat16"] = stored_dtype(opened.source) if dtype == "auto" else dtype
+    kind = _kind(opened.source, dtype)
     if isinstance(opened, OpenedCodec):
         kind, make = "float32", _codec(opened, to, dtype, call.command)
     else:
         make = _model(opened, to, kind, call.command)
-    _check_room(opened.source, out, 4 if to == "openai" or kind == "float32" else 2)
+    _check_room(out, _size(opened.source, "float32" if to == "openai" else kind))
     made = make()
     replace_folder(out, made.write)
     if not call.json:
@@ -126,9 +126,8 @@ def _stack(opened: OpenedStack, out: Path, to: Format, dtype: Type, call: Call) 
 
     if to != "zoo":
         raise ZooError(f"to: a stack has no layout of {to}'s; leave it out, or convert its parts")
-    for part in opened.priors:
-        kind = stored_dtype(part.source) if dtype == "auto" else dtype
-        _check_room(part.source, out, 4 if kind == "float32" else 2)
+    priors = sum(_size(part.source, _kind(part.source, dtype)) for part in opened.priors)
+    _check_room(out, _size(opened.codec.source, "float32") + priors)
     stack = Stack.of(opened, device=torch.device("cpu"), dtype=torch.float32)
     stack.card = {"parameters": stack.parameters, **stack.card, "converted": call.command}
     replace_folder(out, lambda folder: stack.write(folder, None if dtype == "auto" else DTYPES[dtype]))
@@ -138,12 +137,15 @@ def _stack(opened: OpenedStack, out: Path, to: Format, dtype: Type, call: Call) 
     return {"checkpoint": str(out), "format": to, "dtype": dtype, "parameters": stack.parameters}
 
 
-def stored_dtype(source: TensorSource) -> Literal["float32", "bfloat16"]:
-    """Return bfloat16 if all weights are stored in it, else float32, which holds the others exactly."""
+def _kind(source: TensorSource, dtype: Type) -> Literal["float32", "bfloat16"]:
+    """Return the type that weights are written in."""
     import torch
 
-    kinds = {source.read(name, 0, 0).dtype for name in source.names() if source.shape(name)}
-    return "bfloat16" if {kind for kind in kinds if kind.is_floating_point} == {torch.bfloat16} else "float32"
+    from zoo.weights.tensors import stored_dtype
+
+    if dtype == "auto":
+        return "bfloat16" if stored_dtype(source) == torch.bfloat16 else "float32"
+    return dtype
 
 
 def _model(opened: Opened, to: Format, dtype: Literal["float32", "bfloat16"], command: str) -> Callable[[], Made]:
@@ -224,14 +226,18 @@ def _writer(opened: Opened, to: Format) -> Callable[[Model, Path], None]:
     return lambda model, folder: model.save(folder)
 
 
-def _check_room(source: TensorSource, out: Path, size: int) -> None:
-    """Refuse a disk that cannot hold ``size`` bytes a number."""
-    numbers = sum(math.prod(source.shape(name)) for name in source.names())
+def _size(source: TensorSource, kind: Literal["float32", "bfloat16"]) -> int:
+    """Return how many bytes these weights take in a type."""
+    return sum(math.prod(source.shape(name)) for name in source.names()) * (4 if kind == "float32" else 2)
+
+
+def _check_room(out: Path, size: int) -> None:
+    """Refuse a disk that cannot hold ``size`` bytes."""
     place = nearest_existing(out.absolute().parent)
     free = shutil.disk_usage(place).free
-    if numbers * size > free:
+    if size > free:
         raise ZooError(
-            f"{out} would take {numbers * size / 1e9:.2f} GB, and {place} has {free / 1e9:.2f}; make room, "
+            f"{out} would take {size / 1e9:.2f} GB, and {place} has {free / 1e9:.2f}; make room, "
             "or choose another out=DIR"
         )
 

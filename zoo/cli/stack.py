@@ -31,7 +31,9 @@ class Keys:
     copy: bool = key(
         True, "put the parts into the folder; false names checkpoints, which are looked up when it is used"
     )
-    dtype: Type = key("auto", "of the priors' weights in the folder; auto keeps what they are stored in")
+    dtype: Type = key(
+        "auto", "of the priors' weights in the folder; auto keeps what they are stored in (float16 becomes float32)"
+    )
     overwrite: bool = key(False, "replace the checkpoint in out")
 
 
