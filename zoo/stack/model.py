@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -29,6 +30,10 @@ from zoo.weights.replacing import check_target, replace_folder
 from zoo.weights.stack import OpenedStack
 
 CONDITIONS = ("artist", "genre", "lyrics")
+
+_TABLES = re.compile(r"v\d_(artist|genre)_ids\.txt")
+_HUGGING_FACE = re.compile(rf".*\.(json|safetensors|bin)|{_TABLES.pattern}")
+"""What belongs to a checkpoint beside the file that its settings are in."""
 
 
 class Stack(Model):
@@ -420,9 +425,15 @@ def _tier(part: Opened, level: int, hop: int, device: torch.device, dtype: torch
 
 
 def _state(path: Path) -> bytes:
-    """Return what tells these files of a checkpoint from others: its list of sums, else name and size."""
+    """Return what tells these files of a checkpoint from others: its list of sums, else size and time of each file."""
     manifest = path.parent / "manifest.json"
     if manifest.is_file():
         return hashlib.sha256(manifest.read_bytes()).digest()
-    size = path.stat().st_size if path.is_file() else 0
-    return hashlib.sha256(f"{path.name} {size}".encode()).digest()
+    beside = _HUGGING_FACE if path.name == "config.json" else _TABLES
+    files = {path, *(file for file in path.parent.glob("*") if beside.fullmatch(file.name))}
+    seen = hashlib.sha256()
+    for file in sorted(files):
+        if file.is_file():
+            stat = file.stat()
+            seen.update(f"{file.name} {stat.st_size} {stat.st_mtime_ns}\n".encode())
+    return seen.digest()
