@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import math
 import re
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from safetensors.torch import load_file
 
 import zoo
 from tests.stack.parts import RATE, save
@@ -19,8 +21,10 @@ from zoo.cli.main import main
 from zoo.cli.songs import TOLD, read_codes
 from zoo.cli.songs_page import Piece, moment, page
 from zoo.errors import ZooError
+from zoo.loading import open_found
 from zoo.stack.journal import Journal
 from zoo.stack.model import Stack
+from zoo.weights.hub import locate
 
 EVIL = "la <script>alert(1)</script>"
 
@@ -151,6 +155,32 @@ def test_converted_into_another_type(parts: Path, tmp_path: Path, capsys: pytest
     assert "a stack has no layout of huggingface's" in capsys.readouterr().err
     assert main(["convert", str(small), f"out={small}", "overwrite=true"]) == 2
     assert "is the checkpoint to be converted" in capsys.readouterr().err
+
+
+def test_float16_loses_nothing(parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    stored = zoo.load(parts / "top", device="cpu")
+    stored.network.half()
+    stored.save(tmp_path / "top")
+    words = [f"codec={parts / 'codec'}", f"priors={tmp_path / 'top'}", f"out={tmp_path / 'mine'}", "--json"]
+    assert main(["stack", *words]) == 0
+    before = load_file(tmp_path / "top" / "model.safetensors")
+    for name, weight in load_file(tmp_path / "mine" / "level_2" / "model.safetensors").items():
+        assert weight.dtype == torch.float32
+        assert torch.equal(weight, before[name].float())
+
+
+def test_a_disk_must_hold_the_sum_of_a_stack_s_parts(
+    parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = open_found(locate(str(parts / "stack")))
+    sources = [part.source for part in (opened.codec, *opened.priors)]
+    sizes = [4 * sum(math.prod(source.shape(name)) for name in source.names()) for source in sources]
+    for free, code in ((sum(sizes), 0), (sum(sizes) - 1, 2)):
+        usage = type("Usage", (), {"free": free})
+        monkeypatch.setattr("zoo.cli.convert.shutil.disk_usage", lambda place, usage=usage: usage)
+        assert main(["convert", str(parts / "stack"), f"out={tmp_path / str(code)}", "--json"]) == code
+    assert "2 would take 0.00 GB, and" in capsys.readouterr().err
+    assert [entry.name for entry in tmp_path.iterdir()] == ["0"]
 
 
 def test_a_prior_alone(parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

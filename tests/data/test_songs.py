@@ -318,6 +318,19 @@ def test_a_genre_of_too_many_words_is_named(heard: Heard, tmp_path: Path) -> Non
     assert np.isfinite(data.metrics(10.0, 5)["bits_per_second"])
 
 
+@pytest.mark.parametrize(("kind", "row"), [("artist", "Кино,rock"), ("genre", "Kino,Рок")])
+def test_names_that_words_have_no_letters_for_are_named(heard: Heard, tmp_path: Path, kind: str, row: str) -> None:
+    write_sound(tmp_path / "a" / "x.wav", 1.0)
+    (tmp_path / "a" / "metadata.csv").write_text(f"file,artist,genre\nx.wav,{row}\n", encoding="utf-8")
+    other = Heard(tmp_path / "a", heard.checkpoint, heard.codec)
+    corpus = build(Songs, {"path": str(other.folder), "style": "words"}).open()
+    for fails in (lambda: songs(other, style="words"), lambda: corpus.check(config().with_names(corpus.names))):
+        with pytest.raises(ZooError, match=rf"'x\.wav': nothing of {kind} '\w+' is left where .* data\.style=whole$"):
+            fails()
+    data = songs(other, style="whole")
+    assert told(data.batch(step=0, size=1, seed=0), "labels")[0, 3:].tolist() == [1, 1]
+
+
 def test_as_many_held_out_windows_as_are_asked_for(heard: Heard) -> None:
     def windows(most: int | None) -> list[Tensor]:
         corpus = Songs(

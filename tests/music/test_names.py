@@ -55,3 +55,20 @@ def test_files_of_names(tmp_path: Path) -> None:
             Names.read(artists, genres, Whole())
     with pytest.raises(ZooError, match="cannot be read"):
         Names.read(tmp_path / "none.txt", genres, Whole())
+
+
+@pytest.mark.parametrize("said", ["Кино", "???"])
+def test_names_of_which_no_letter_is_left_are_unknown(said: str) -> None:
+    names = Names(artists={"kino": 3}, genres={"rock": 8}, style=Words())
+    message = (
+        f"unknown %s '{said}': this model's names are made of Latin letters and digits; write it in these. "
+        "unknown=ok goes on without"
+    )
+    for kind, look_up in (("artist", names.artist), ("genre", lambda name: names.genre(name, 5))):
+        with pytest.raises(ZooError) as raised:
+            look_up(said)
+        assert str(raised.value) == message % kind
+    assert names.artist(said, unknown=True) == 0
+    assert names.genre(said, 5, unknown=True) == [0]
+    assert (names.artist(" \n"), names.genre(" \n", 5)) == (0, [])  # nothing is said
+    assert Names(artists={"кино": 3}, style=Whole()).artist("Кино") == 3

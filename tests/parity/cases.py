@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file
@@ -21,6 +23,12 @@ def case(find: Find, name: str) -> tuple[Model, Numbers]:
     """Return the model in ``text-image/NAME`` through the front door, and its ``in/*`` and ``out/*``."""
     folder = find(f"text-image/{name}")
     return zoo.load(folder, device="cpu"), load_file(folder / "reference.safetensors")
+
+
+def stated(find: Find, name: str) -> dict[str, Any]:
+    """Return what the config.json of ``text-image/NAME`` says."""
+    found: dict[str, Any] = json.loads((find(f"text-image/{name}") / "config.json").read_text())
+    return found
 
 
 def close(actual: Tensor, expected: Tensor, mask: Tensor | None = None) -> None:

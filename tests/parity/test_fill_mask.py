@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import zoo
-from tests.parity.cases import Find, case, close
+from tests.parity.cases import Find, case, close, stated
 from zoo.data.base import Batch
 from zoo.network import Conditioning
 from zoo.tokenizers.text.wordpiece import SPECIALS
@@ -25,7 +25,7 @@ def folder(fixture_case: Find, tmp_path: Path) -> Path:
     letters = [chr(code) for code in range(ord("a"), ord("z") + 1)]
     pieces = [*SPECIALS, ",", ".", *letters, *(f"##{letter}" for letter in letters), *(str(n) for n in range(10))]
     pieces += [f"##{digit}" for digit in range(10)]
-    pieces += [f"word{number}" for number in range(199 - len(pieces))]
+    pieces += [f"word{number}" for number in range(stated(fixture_case, "bert")["vocab_size"] - len(pieces))]
     for name in ("config.json", "model.safetensors"):
         shutil.copy(source / name, tmp_path / name)
     (tmp_path / "vocab.txt").write_text("".join(f"{piece}\n" for piece in pieces))

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 import zoo
-from tests.parity.cases import Find, case, close, greedy, hidden_states, next_loss
+from tests.parity.cases import Find, case, close, greedy, hidden_states, next_loss, stated
 from zoo.model import Model
 from zoo.transformer.heads import First, Last
 
@@ -60,8 +60,9 @@ def test_next_pixel(fixture_case: Find) -> None:
 def test_greedy_pixels(fixture_case: Find) -> None:
     """The second half of a picture, and all of one: as many pixels as the context, of which the last is never read."""
     model, numbers = case(fixture_case, "imagegpt")
-    assert torch.equal(numbers["out/greedy"][:, :33], numbers["in/greedy_prompt"])
-    greedy(model, numbers["out/greedy"], 33)
+    prompt = numbers["in/greedy_prompt"]
+    assert torch.equal(numbers["out/greedy"][:, : prompt.shape[1]], prompt)
+    greedy(model, numbers["out/greedy"], prompt.shape[1])
     greedy(model, numbers["out/greedy_from_sos"], 1)
 
 
@@ -79,7 +80,7 @@ def test_hidden_pixels(fixture_case: Find, tmp_path: Path) -> None:
 
 def test_classes(fixture_case: Find) -> None:
     model, numbers = case(fixture_case, "imagegpt_cls")
-    assert model.network.labels == tuple(f"LABEL_{index}" for index in range(5))
+    assert model.network.labels == tuple(stated(fixture_case, "imagegpt_cls")["id2label"].values())
     logits = model.class_logits(numbers["in/ids"])
     close(logits, numbers["out/logits"])
     close(functional.cross_entropy(logits, numbers["in/labels"]), numbers["out/clf_loss"])
@@ -91,7 +92,7 @@ def test_probes(fixture_case: Find) -> None:
     model, numbers = case(fixture_case, "imagegpt_cls")
     for name, ids in (("probe", numbers["in/ids"]), ("probe_sos", numbers["in/ids_sos"])):
         found = model.features(ids)
-        assert len(found) == 4
+        assert len(found) == stated(fixture_case, "imagegpt_cls")["n_layer"] + 1
         for layer, features in enumerate(found):
             close(features, numbers[f"out/{name}.{layer}"])
     for layer, state in enumerate(model.hidden_states(numbers["in/ids"])):
@@ -100,14 +101,15 @@ def test_probes(fixture_case: Find) -> None:
 
 def test_probes_leave_padding_out(fixture_case: Find) -> None:
     model, numbers = case(fixture_case, "imagegpt_cls")
-    ids, mask = numbers["in/ids"][:2], torch.ones(2, 64, dtype=torch.int64)
+    ids = numbers["in/ids"][:2]
+    mask = torch.ones_like(ids)
     mask[0, :20], mask[1, 50:] = 0, 0
     rows = (model.features(ids[:1, 20:]), model.features(ids[1:, :50]))
     for layer, features in enumerate(model.features(ids, mask=mask)):
         for row, alone in enumerate(rows):
             close(features[row], alone[layer][0])
     last = model.hidden_states(ids, mask=mask)[-1]
-    close(model.features(ids, mask=mask, pool=Last())[-1], torch.stack([last[0, 63], last[1, 49]]))
+    close(model.features(ids, mask=mask, pool=Last())[-1], torch.stack([last[0, -1], last[1, 49]]))
     close(model.features(ids, mask=mask, pool=First())[-1], torch.stack([last[0, 20], last[1, 0]]))
 
 
@@ -129,7 +131,8 @@ def test_openai_s_variables_of_hidden_pixels(fixture_case: Find, tmp_path: Path)
         np.savez(tmp_path / "tf_variables.npz", **{name: variables[name] for name in variables if name != "model/sos"})
     model = zoo.load(tmp_path, device="cpu")
     assert not model.network.causal
-    assert model.parameters == zoo.load(folder, device="cpu").parameters - 48
+    width = stated(fixture_case, "imagegpt_tfvars")["n_embd"]
+    assert model.parameters == zoo.load(folder, device="cpu").parameters - width
     pixels, keep = numbers["in/pixels"], numbers["in/keep"]
     logits = model.logits(pixels, conditions={"visible": keep})
     close(logits, numbers["out/bert_logits"])
@@ -140,8 +143,10 @@ def test_openai_s_variables_of_hidden_pixels(fixture_case: Find, tmp_path: Path)
 def test_parameters(fixture_case: Find, name: str) -> None:
     """What OpenAI counts: two tables of colours, positions, start, 12 d^2 + 2 d a layer, the last norm."""
     model, _ = case(fixture_case, name)
-    colours, context, width, depth = 64, 64, 48, 3
+    facts = stated(fixture_case, name)
+    colours, context, width, depth = facts["vocab_size"] - 1, facts["n_positions"], facts["n_embd"], facts["n_layer"]
     counted = 2 * colours * width + context * width + width + depth * (12 * width**2 + 2 * width) + width
     biases = depth * 9 * width
-    more = {"imagegpt": biases, "imagegpt_cls": biases - colours * width + 5 * width, "imagegpt_tfvars": 0}
+    labels = len(facts.get("id2label", ()))
+    more = {"imagegpt": biases, "imagegpt_cls": biases + (labels - colours) * width, "imagegpt_tfvars": 0}
     assert model.parameters == counted + more[name]

@@ -103,7 +103,7 @@ def case(fixture_case: Find, tmp_path: Path) -> Case:
 def drawn(case: Case, level: int, above: Tensor | None, stops: tuple[int, ...] = (), span: int = 1024) -> Tensor:
     """Return a level's codes, drawn by the fixture's numbers; begun anew after each of ``stops`` ids."""
     total = case.facts["windows"][str(level)]["total_tokens"]
-    codes = torch.full((2, total), -1)
+    codes = torch.full((len(case.facts["metas"]), total), -1)
     settings = SamplingSettings(max_new_tokens=0, temperature=case.facts["sampling_kwargs"][level]["temp"])
     numbers = case.numbers["in/u"][case.facts["uniform_rows_used"][str(level)][0] :]
     known = 0

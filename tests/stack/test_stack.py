@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,7 +24,9 @@ from zoo.stack.plan import Request, Tier, make_plan
 from zoo.stack.run import Finished, carry_out
 from zoo.weights import codecs
 from zoo.weights import stack as stacks
+from zoo.weights.files import files_below
 from zoo.weights.hub import locate
+from zoo.weights.stack import OpenedStack
 
 SECONDS = 40 * 8 / RATE
 """Forty ids of the coarsest level."""
@@ -85,9 +88,32 @@ def test_saved_and_loaded_again(stack: Stack, tmp_path: Path) -> None:
         assert torch.equal(codes_of(again, request)[level], codes)
     with pytest.raises(ZooError, match="is not empty"):
         stack.save(tmp_path / "again")
+    stack.save(tmp_path / "again", overwrite=True)
+    assert codes_of(zoo.load(tmp_path / "again", device="cpu"), request).keys() == {2, 1, 0}
+    assert [entry.name for entry in tmp_path.iterdir()] == ["again"]
     (tmp_path / "again" / "level_1" / "model.safetensors").write_bytes(b"none")
     with pytest.raises(ZooError, match="does not match its sha256"):
         zoo.load(tmp_path / "again", device="cpu")
+
+
+def test_what_a_stack_is_not_written_over(stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = Path(stack.opened.where).parent
+    with pytest.raises(ZooError, match="holds weights that this stack reads while it plays; choose another folder"):
+        stack.save(own, overwrite=True)
+    stack.save(tmp_path / "again")
+    before = {name: (tmp_path / "again" / name).read_bytes() for name in files_below(tmp_path / "again")}
+
+    def fail(*arguments: object, **more: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("zoo.weights.stack.write_manifest", fail)
+        with pytest.raises(ZooError, match="again: No space left on device"):
+            stack.save(tmp_path / "again", overwrite=True)
+    assert {name: (tmp_path / "again" / name).read_bytes() for name in files_below(tmp_path / "again")} == before
+    (tmp_path / "again" / "notes.txt").write_text("mine")
+    with pytest.raises(ZooError, match=r"again holds 'notes\.txt', which is no part of a checkpoint"):
+        stack.save(tmp_path / "again", overwrite=True)
 
 
 @pytest.mark.parametrize(
@@ -128,6 +154,46 @@ def test_priors_of_another_codec_are_no_parts(folder: Path, tmp_path: Path) -> N
     made = stacks.put_together("made", config, [open_found(locate(str(tmp_path / "other-codec"))), *parts], {})
     with pytest.raises(ZooError, match=r"top.config\.json was trained on other ids than level 2"):
         Stack.of(made, device=torch.device("cpu"), dtype=torch.float32)
+
+
+@pytest.mark.parametrize(
+    ("settings", "files"),
+    [
+        ("prior_level_2.pth.tar", ["prior_level_2.pth.tar", "v2_artist_ids.txt", "v3_genre_ids.txt"]),
+        ("config.json", ["config.json", "model.safetensors", "pytorch_model-00001-of-00002.bin", "v2_artist_ids.txt"]),
+    ],
+)
+def test_files_without_sums_are_known_by_size_and_time(
+    folder: Path, tmp_path: Path, settings: str, files: list[str]
+) -> None:
+    opened = open_found(locate(str(folder)))
+    assert isinstance(opened, OpenedStack)
+    first = replace(opened.priors[0], where=str(tmp_path / settings))
+    opened = replace(opened, priors=(first, *opened.priors[1:]))
+
+    def fingerprint() -> str:
+        return Stack.of(opened, device=torch.device("cpu"), dtype=torch.float32).fingerprint
+
+    for name in files:
+        (tmp_path / name).write_bytes(b"before")
+    (tmp_path / "song.wav").write_bytes(b"no part of it")
+    known = fingerprint()
+    (tmp_path / "song.wav").unlink()
+    assert fingerprint() == known
+    for name in files:
+        stat = (tmp_path / name).stat()
+        os.utime(tmp_path / name, ns=(stat.st_atime_ns, stat.st_mtime_ns + 1))
+        assert fingerprint() != known
+        os.utime(tmp_path / name, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+        assert fingerprint() == known
+        (tmp_path / name).write_bytes(b"afterwards")
+        os.utime(tmp_path / name, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+        assert fingerprint() != known
+        known = fingerprint()
+    (tmp_path / "manifest.json").write_text("{}")
+    known = fingerprint()
+    (tmp_path / files[1]).touch()
+    assert fingerprint() == known  # sums are all that counts where they are stated
 
 
 def test_pieces_are_those_of_any_batch(stack: Stack) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
-import re
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,6 +14,7 @@ from zoo.cli.terminal import bold, count, put, say
 from zoo.cli.training import use_threads
 from zoo.cli.verb import Call, Verb, key, one_target, read_keys
 from zoo.errors import ZooError
+from zoo.weights.replacing import check_target, nearest_existing, replace_folder
 
 if TYPE_CHECKING:
     from zoo.model import Model
@@ -26,15 +25,6 @@ if TYPE_CHECKING:
 
 Format = Literal["zoo", "huggingface", "openai"]
 Type = Literal["auto", "float32", "bfloat16"]
-
-PARTS = re.compile(
-    r"(\.lock|(generation_)?config\.json|.*\.safetensors(\.index\.json)?|pytorch_model.*\.bin|(tf_model|rust_model)\..*|"
-    r"(card|recipe)\.yaml|(manifest|encoder.*|vocab.*|tokenizer.*|special_tokens_map|added_tokens|hparams)\.json|"
-    r"preprocessor_config\.json|kmeans_centers\.npy|params_(\d+\.npy|shapes\.json)|tf_variables\.npz|"
-    r"vqvae\.pth\.tar|vocab.*\.(bpe|txt)|merges\.txt|metrics\.jsonl|README\.md|tokenizer|training|tensorboard|adapter|"
-    r"report\.json|confusion\.png|codec|level_\d)"
-)
-"""What a checkpoint's folder may hold. A folder with anything else in it is never replaced."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,12 +100,12 @@ def convert(
         raise ZooError(f"{out} is the checkpoint to be converted; choose another out=DIR")
     if isinstance(opened, OpenedStack):
         return _stack(opened, out, to, dtype, call)
-    kind: Literal["float32", "bfloat16"] = stored_dtype(opened.source) if dtype == "auto" else dtype
+    kind = _kind(opened.source, dtype)
     if isinstance(opened, OpenedCodec):
         kind, make = "float32", _codec(opened, to, dtype, call.command)
     else:
         make = _model(opened, to, kind, call.command)
-    _check_room(opened.source, out, 4 if to == "openai" or kind == "float32" else 2)
+    _check_room(out, _size(opened.source, "float32" if to == "openai" else kind))
     made = make()
     replace_folder(out, made.write)
     if not call.json:
@@ -136,9 +126,8 @@ def _stack(opened: OpenedStack, out: Path, to: Format, dtype: Type, call: Call) 
 
     if to != "zoo":
         raise ZooError(f"to: a stack has no layout of {to}'s; leave it out, or convert its parts")
-    for part in opened.priors:
-        kind = stored_dtype(part.source) if dtype == "auto" else dtype
-        _check_room(part.source, out, 4 if kind == "float32" else 2)
+    priors = sum(_size(part.source, _kind(part.source, dtype)) for part in opened.priors)
+    _check_room(out, _size(opened.codec.source, "float32") + priors)
     stack = Stack.of(opened, device=torch.device("cpu"), dtype=torch.float32)
     stack.card = {"parameters": stack.parameters, **stack.card, "converted": call.command}
     replace_folder(out, lambda folder: stack.write(folder, None if dtype == "auto" else DTYPES[dtype]))
@@ -148,57 +137,15 @@ def _stack(opened: OpenedStack, out: Path, to: Format, dtype: Type, call: Call) 
     return {"checkpoint": str(out), "format": to, "dtype": dtype, "parameters": stack.parameters}
 
 
-def check_target(out: Path, *, overwrite: bool) -> None:
-    """Refuse a folder that cannot or must not be written, before any work is done.
-
-    Raises:
-        ZooError: something is there and must not be replaced, or holds what is no part of a checkpoint; no permission.
-    """
-    if out.exists() and not out.is_dir():
-        raise ZooError(f"{out} is a file; choose another out=DIR")
-    names = sorted(entry.name for entry in out.iterdir()) if out.is_dir() else []
-    if names and not overwrite:
-        raise ZooError(f"{out} is not empty; choose another out=DIR, or add overwrite=true")
-    for name in names:
-        if not PARTS.fullmatch(name):
-            raise ZooError(f"{out} holds '{name}', which is no part of a checkpoint; choose another out=DIR")
-    parent = _existing(out.absolute().parent)
-    if not os.access(parent, os.W_OK | os.X_OK) or (out.is_dir() and not os.access(out, os.W_OK | os.X_OK)):
-        raise ZooError(f"cannot write to {out}: Permission denied; choose another folder with out=DIR")
-
-
-def replace_folder(out: Path, write: Callable[[Path], None]) -> None:
-    """Write a folder beside its final place and rename it, complete, over what is there.
-
-    Raises:
-        ZooError: it cannot be written.
-    """
-    from zoo.weights.files import make_writable, remove
-
-    make_writable(out.parent)
-    stage, old = (out.with_name(f".{out.name}.{word}.tmp") for word in ("new", "old"))
-    for left in (stage, old):
-        remove(left)
-    try:
-        stage.mkdir()
-        write(stage)
-        if out.exists():
-            os.replace(out, old)
-        os.replace(stage, out)
-    except OSError as error:
-        raise ZooError(f"cannot write {out}: {error.strerror or error}; choose another out=DIR") from None
-    finally:
-        remove(stage)
-        if out.exists():
-            remove(old)
-
-
-def stored_dtype(source: TensorSource) -> Literal["float32", "bfloat16"]:
-    """Return bfloat16 if all weights are stored in it, else float32, which holds the others exactly."""
+def _kind(source: TensorSource, dtype: Type) -> Literal["float32", "bfloat16"]:
+    """Return the type that weights are written in."""
     import torch
 
-    kinds = {source.read(name, 0, 0).dtype for name in source.names() if source.shape(name)}
-    return "bfloat16" if {kind for kind in kinds if kind.is_floating_point} == {torch.bfloat16} else "float32"
+    from zoo.weights.tensors import stored_dtype
+
+    if dtype == "auto":
+        return "bfloat16" if stored_dtype(source) == torch.bfloat16 else "float32"
+    return dtype
 
 
 def _model(opened: Opened, to: Format, dtype: Literal["float32", "bfloat16"], command: str) -> Callable[[], Made]:
@@ -279,22 +226,20 @@ def _writer(opened: Opened, to: Format) -> Callable[[Model, Path], None]:
     return lambda model, folder: model.save(folder)
 
 
-def _check_room(source: TensorSource, out: Path, size: int) -> None:
-    """Refuse a disk that cannot hold ``size`` bytes a number."""
-    numbers = sum(math.prod(source.shape(name)) for name in source.names())
-    place = _existing(out.absolute().parent)
+def _size(source: TensorSource, kind: Literal["float32", "bfloat16"]) -> int:
+    """Return how many bytes these weights take in a type."""
+    return sum(math.prod(source.shape(name)) for name in source.names()) * (4 if kind == "float32" else 2)
+
+
+def _check_room(out: Path, size: int) -> None:
+    """Refuse a disk that cannot hold ``size`` bytes."""
+    place = nearest_existing(out.absolute().parent)
     free = shutil.disk_usage(place).free
-    if numbers * size > free:
+    if size > free:
         raise ZooError(
-            f"{out} would take {numbers * size / 1e9:.2f} GB, and {place} has {free / 1e9:.2f}; make room, "
+            f"{out} would take {size / 1e9:.2f} GB, and {place} has {free / 1e9:.2f}; make room, "
             "or choose another out=DIR"
         )
-
-
-def _existing(place: Path) -> Path:
-    while not place.exists() and place != place.parent:
-        place = place.parent
-    return place
 
 
 VERB = Verb(

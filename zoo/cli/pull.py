@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from zoo.cli.convert import Type, check_target, convert
+from zoo.cli.convert import Type, convert
 from zoo.cli.terminal import put, say
 from zoo.cli.training import use_threads
 from zoo.cli.verb import Call, Verb, key, one_target, read_keys
 from zoo.errors import ZooError
 from zoo.paths import home, local_checkpoint
+from zoo.weights.replacing import check_target
 
 
 @dataclass(frozen=True, kw_only=True)

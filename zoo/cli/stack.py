@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo.cli.convert import Type, check_target, replace_folder
+from zoo.cli.convert import Type
 from zoo.cli.terminal import count, put, say
 from zoo.cli.verb import Call, Verb, key, read_keys
 from zoo.errors import ZooError
+from zoo.weights.replacing import check_target, replace_folder
 
 if TYPE_CHECKING:
     from zoo.weights.stack import OpenedStack
@@ -30,7 +31,9 @@ class Keys:
     copy: bool = key(
         True, "put the parts into the folder; false names checkpoints, which are looked up when it is used"
     )
-    dtype: Type = key("auto", "of the priors' weights in the folder; auto keeps what they are stored in")
+    dtype: Type = key(
+        "auto", "of the priors' weights in the folder; auto keeps what they are stored in (float16 becomes float32)"
+    )
     overwrite: bool = key(False, "replace the checkpoint in out")
 
 

@@ -42,10 +42,11 @@ class SongPart:
     names: Sequence[str]
     genre: str
 
-    def told(self, rate: int) -> Iterator[tuple[str, float, str]]:
-        """Yield name, seconds (at ``rate`` samples each) and genre of each stretch."""
+    def told(self, rate: int) -> Iterator[tuple[str, float, str, str]]:
+        """Yield name, seconds (at ``rate`` samples each), artist and genre of each stretch."""
         for number, total in zip(self.ids.numbers.tolist(), self.ids.totals.tolist(), strict=True):
-            yield self.names[number], total / rate, self.facts[number].get(self.genre, "")
+            facts = self.facts[number]
+            yield self.names[number], total / rate, facts.get("artist", ""), facts.get(self.genre, "")
 
 
 class SongTokens(TokenData):
@@ -195,25 +196,34 @@ class SongTokens(TokenData):
         return torch.from_numpy(found)
 
 
-def check_told(pieces: Iterable[tuple[str, float, str]], labels: Labels) -> None:
+def check_told(pieces: Iterable[tuple[str, float, str, str]], labels: Labels) -> None:
     """Refuse pieces that cannot be told, before any of them is learned from.
 
     Args:
-        pieces: name, seconds and genre of each.
+        pieces: name, seconds, artist and genre of each.
         labels: what is told.
 
     Raises:
         ZooError: name one, and what to do.
     """
     timing = labels.timing
-    for name, seconds, genre in pieces:
+    for name, seconds, artist, genre in pieces:
         if timing is not None and not timing.shortest <= seconds < timing.longest:
             raise ZooError(
                 f"'{name}' has {seconds:.2f} seconds, and this prior is told of pieces from {timing.shortest:g} to "
                 f"below {timing.longest:g}; leave it out, or train another prior with model.labels.timing.shortest= "
                 "and longest="
             )
-        words = labels.names.style.genres(genre) if labels.names is not None else ()
+        if labels.names is None:
+            continue
+        style = labels.names.style
+        for kind, said in (("artist", artist), ("genre", genre)):
+            if said.strip() and not style.artist(said):
+                raise ZooError(
+                    f"'{name}': nothing of {kind} '{said[:60]}' is left where names are made of Latin letters and "
+                    "digits; write it in these, or train another prior with data.style=whole"
+                )
+        words = style.genres(genre)
         if len(words) > labels.slots:
             raise ZooError(
                 f"'{name}': genre '{genre[:60]}' has {len(words)} words, and this prior is told at most "

@@ -255,8 +255,10 @@ class SongCorpus(Corpus):
         """
         if isinstance(config, PriorConfig) and config.labels is not None:
             found = self._found
-            genres = [facts.get(self._settings.genre, "") for facts in found.facts]
-            check_told(zip(found.names, found.seconds(), genres, strict=True), config.labels)
+            artists, genres = (
+                [facts.get(column, "") for facts in found.facts] for column in ("artist", self._settings.genre)
+            )
+            check_told(zip(found.names, found.seconds(), artists, genres, strict=True), config.labels)
 
     def codebooks(self, tokenizer: Tokenizer[Any]) -> Codebooks | None:
         """Return the vectors of the ids, for a prior that begins with them; None where it is to begin without."""

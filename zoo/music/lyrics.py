@@ -72,5 +72,5 @@ def window(ids: Tensor, length: int, *, total: int, offset: int, duration: int) 
         return functional.pad(ids, padding, value=UNKNOWN), functional.pad(places, padding, value=-1)
     # in float32, as the original computes it while sampling: the last place can differ by one from exact arithmetic
     middle = count * (torch.tensor(offset) + torch.tensor(duration) / 2.0) / torch.tensor(total)
-    first = min(max(int(middle), length // 2), count - length // 2) - length // 2
+    first = min(max(int(middle), length // 2), count - (length - length // 2)) - length // 2
     return ids[first : first + length], torch.arange(first, first + length)

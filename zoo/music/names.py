@@ -104,14 +104,17 @@ class Names:
         Raises:
             ZooError: the name is not known; the nearest ones are said.
         """
-        normal = self.style.artist(name)
-        return _number("artist", name, normal, self.artists, unknown) if normal else UNKNOWN
+        if not name.strip():
+            return UNKNOWN
+        return _number("artist", name, self.style.artist(name), self.artists, unknown)
 
     def genre(self, name: str, slots: int, *, unknown: bool = False) -> list[int]:
         """Return the numbers of a genre (or of its words), at most ``slots``; see ``artist``."""
         words = self.style.genres(name)
         if len(words) > slots:
             raise ZooError(f"genre: '{name[:60]}' has {len(words)} words, and this model is told at most {slots}")
+        if not words and name.strip():
+            return [_number("genre", name, "", self.genres, unknown)]
         return [_number("genre", word, word, self.genres, unknown) for word in words]
 
 
@@ -124,6 +127,11 @@ def _number(kind: str, said: str, name: str, table: Mapping[str, int], unknown: 
         raise ZooError(
             f"unknown {kind} '{said[:60]}': this model comes without names; put the table of its numbers "
             f"(v2_{kind}_ids.txt, or v3's) beside its weights. unknown=ok goes on without"
+        )
+    if not name:
+        raise ZooError(
+            f"unknown {kind} '{said[:60]}': this model's names are made of Latin letters and digits; write it in "
+            "these. unknown=ok goes on without"
         )
     raise ZooError(f"unknown {kind} '{said[:60]}'{suggest(name, table, nearest=3)}; unknown=ok goes on without")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -25,9 +26,14 @@ from zoo.tokenizers.audio.vqvae.network import Vqvae
 from zoo.tokenizers.audio.vqvae.tokenizer import VqvaeTokenizer
 from zoo.tokenizers.audio.waveform import Audio, Waveform
 from zoo.weights.opened import Opened
+from zoo.weights.replacing import check_target, replace_folder
 from zoo.weights.stack import OpenedStack
 
 CONDITIONS = ("artist", "genre", "lyrics")
+
+_TABLES = re.compile(r"v\d_(artist|genre)_ids\.txt")
+_HUGGING_FACE = re.compile(rf".*\.(json|safetensors|bin)|{_TABLES.pattern}")
+"""What belongs to a checkpoint beside the file that its settings are in."""
 
 
 class Stack(Model):
@@ -351,15 +357,21 @@ class Stack(Model):
         return self.encode(prompt if isinstance(prompt, list) else [prompt])
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> None:
-        """Write the stack with all of its parts into a folder.
+        """Write the stack with all of its parts into a folder, which stands there complete or not at all.
 
         Raises:
-            ZooError: the folder is not empty, or cannot be written to; this is a single prior.
+            ZooError: the folder is not empty (unless ``overwrite``), holds what is no part of a checkpoint or what this
+                stack reads, or cannot be written to; this is a single prior.
         """
         target = Path(folder)
-        if target.is_dir() and any(target.iterdir()) and not overwrite:
-            raise ZooError(f"{target} is not empty; choose another folder or add overwrite=true")
-        self.write(target)
+        if self.opened is not None:
+            for where in (self.opened.codec.where, *(part.where for part in self.opened.priors)):
+                if target.resolve() in Path(where).resolve().parents:
+                    raise ZooError(
+                        f"{target} holds weights that this stack reads while it plays; choose another folder"
+                    )
+        check_target(target, overwrite=overwrite)
+        replace_folder(target, self.write)
 
     def write(self, folder: Path, dtype: torch.dtype | None = None) -> None:
         """Write the stack into an empty folder; see ``zoo.stack.writing``.
@@ -408,9 +420,15 @@ def _tier(part: Opened, level: int, hop: int, device: torch.device, dtype: torch
 
 
 def _state(path: Path) -> bytes:
-    """Return what tells these files of a checkpoint from others: its list of sums, else name and size."""
+    """Return what tells these files of a checkpoint from others: its list of sums, else size and time of each file."""
     manifest = path.parent / "manifest.json"
     if manifest.is_file():
         return hashlib.sha256(manifest.read_bytes()).digest()
-    size = path.stat().st_size if path.is_file() else 0
-    return hashlib.sha256(f"{path.name} {size}".encode()).digest()
+    beside = _HUGGING_FACE if path.name == "config.json" else _TABLES
+    files = {path, *(file for file in path.parent.glob("*") if beside.fullmatch(file.name))}
+    seen = hashlib.sha256()
+    for file in sorted(files):
+        if file.is_file():
+            stat = file.stat()
+            seen.update(f"{file.name} {stat.st_size} {stat.st_mtime_ns}\n".encode())
+    return seen.digest()

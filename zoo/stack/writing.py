@@ -15,6 +15,7 @@ from zoo.weights import codecs
 from zoo.weights import stack as stacks
 from zoo.weights.opened import Opened
 from zoo.weights.stack import OpenedStack
+from zoo.weights.tensors import stored_dtype
 
 
 def write_stack(
@@ -34,8 +35,9 @@ def write_stack(
         coarsest: level of its first prior.
         parameters: of all parts.
         card: where the stack comes from.
-        dtype: of the priors' weights; None keeps what they are stored in. The codec's stay in float32, in which vectors
-            are compared. Priors leave tokenizers of theirs behind, for the codec is all of them.
+        dtype: of the priors' weights; None keeps what they are stored in (float16 becomes float32). The codec's stay
+            in float32, in which vectors are compared. Priors leave tokenizers of theirs behind, for the codec is all of
+            them.
     """
     parts: dict[str, Any] = {"codec": lambda place: codecs.write(place, opened.codec.codec(torch.device("cpu")))}
     names = []
@@ -53,9 +55,6 @@ class _Prior:
         self.part, self.dtype = part, dtype
 
     def __call__(self, folder: Path) -> None:
-        names = self.part.source.names()
-        kinds = {self.part.source.read(name, 0, 0).dtype for name in names if self.part.source.shape(name)}
-        small = {kind for kind in kinds if kind.is_floating_point} <= {torch.bfloat16, torch.float16}
-        network = self.part.network(torch.device("cpu"), self.dtype or (torch.bfloat16 if small else torch.float32))
+        network = self.part.network(torch.device("cpu"), self.dtype or stored_dtype(self.part.source))
         tokenizer = NoTokenizer(self.part.config.vocabulary, modality="music")
         Model(network, tokenizer, card=self.part.card, recipe=self.part.recipe).save(folder)

@@ -138,6 +138,13 @@ class SafetensorsSource(PlacedSource):
         super().__init__(places, paths[0] if len(paths) == 1 else paths[0].parent)
 
 
+def stored_dtype(source: TensorSource) -> torch.dtype:
+    """Return bfloat16 if all weights are stored in it, else float32, which holds the others exactly."""
+    kinds = {source.read(name, 0, 0).dtype for name in source.names() if source.shape(name)}
+    small = {kind for kind in kinds if kind.is_floating_point} == {torch.bfloat16}
+    return torch.bfloat16 if small else torch.float32
+
+
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> str:
     """Write a safetensors file tensor by tensor (no copy of the whole in memory); return its hex sha256.
 
