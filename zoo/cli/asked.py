@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from zoo.errors import ZooError
 
@@ -13,6 +14,28 @@ if TYPE_CHECKING:
 
 LONGEST = 3600.0
 """Most seconds of sound at once."""
+EVERY = "all"
+"""``label=all``: every class."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prompt:
+    """What one group of pictures or sounds begins with.
+
+    Attributes:
+        name: path of the file, else the label, else nothing: what samples.json calls the prompt.
+        label: class that is asked for, None for none.
+        given: the part of a picture that is kept, or a sound; None for nothing.
+    """
+
+    name: str
+    label: str | None
+    given: Any = None
+
+    def stated(self) -> dict[str, str]:
+        """Return what samples.json says of it: the label, too, where it is not the prompt itself."""
+        told = {} if self.given is None or self.label is None else {"label": self.label}
+        return {"prompt": self.name, **told}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +63,10 @@ class Asked:
     sound_names: tuple[str, ...] = ()
     keep_seconds: float | None = None
     seconds: float | None = None
+
+    def labels(self, classes: Sequence[str]) -> Sequence[str | None]:
+        """Return the labels that are asked for, of a model that knows these classes: of ``all`` each of them."""
+        return classes if self.label == EVERY and EVERY not in classes and classes else (self.label,)
 
     def refuse(self, modality: str) -> None:
         """Refuse to be asked of a model that makes something else.

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo.cli.files import write_bytes
+from zoo.cli.files import npz, write_bytes
 from zoo.cli.terminal import bold, one_line, put, say, table
 from zoo.errors import ZooError
 
@@ -35,14 +34,10 @@ def convert(saved: Saved, out: Path, *, quiet: bool) -> dict[str, Any]:
     Raises:
         ZooError: the file holds no codes, or the folder cannot be written to.
     """
-    import numpy as np
-
     from zoo.weights import jukebox_samples
 
     samples = jukebox_samples.read(saved)
-    stream = io.BytesIO()
-    np.savez_compressed(stream, allow_pickle=False, **samples.arrays())
-    write_bytes(out / FILE, stream.getvalue())
+    write_bytes(out / FILE, npz(samples.arrays()))
     levels = [{"level": level, "ids": codes.shape[1]} for level, codes in samples.codes.items()]
     told = [
         {name: values[index] for name, values in (*samples.words.items(), *samples.numbers.items())}

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,36 @@ def write_bytes(path: Path, data: bytes) -> None:
 def write_json(path: Path, document: Any) -> None:
     """Write a JSON document; see ``write_text``."""
     write_text(path, json.dumps(document, ensure_ascii=False, indent=1, allow_nan=False) + "\n")
+
+
+def npz(arrays: Mapping[str, Any]) -> bytes:
+    """Return an .npz file of arrays, or tensors on the CPU."""
+    import numpy as np
+
+    stream = io.BytesIO()
+    named: dict[str, Any] = {name: np.asarray(array) for name, array in arrays.items()}
+    np.savez_compressed(stream, **named)
+    return stream.getvalue()
+
+
+def refuse_taken(folder: Path, names: Iterable[str], *, allowed: bool) -> None:
+    """Refuse a folder in which one of ``names`` is, unless that is ``allowed``.
+
+    Raises:
+        ZooError: name the file.
+    """
+    for name in names:
+        if (folder / name).exists() and not allowed:
+            path = folder / name
+            raise ZooError(f"{path} is there already; add resume=true, overwrite=true or choose another out=DIR")
+
+
+def clear_samples(folder: Path, beside: Sequence[str], ending: str) -> None:
+    """Remove the samples of an earlier call, their list first: never does a list name what is not there."""
+    with contextlib.suppress(ZooError, KeyError, TypeError):
+        earlier = len(read_samples(folder / "samples.json", {}))
+        for name in ("samples.json", *beside, *(f"{index:03d}{ending}" for index in range(earlier))):
+            (folder / name).unlink(missing_ok=True)
 
 
 def read_samples(file: Path | None, settings: Mapping[str, Any]) -> list[dict[str, Any]]:

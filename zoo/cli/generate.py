@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from zoo.cli.asked import Asked, read_asked
-from zoo.cli.files import read_samples, write_json
+from zoo.cli.asked import EVERY, Asked, read_asked
+from zoo.cli.files import read_samples, refuse_taken, write_json
 from zoo.cli.music import FOLDER as MUSIC_FOLDER
 from zoo.cli.music import draw_music
-from zoo.cli.pictures import EVERY, FOLDER, draw_pictures
+from zoo.cli.pictures import FOLDER, draw_pictures
 from zoo.cli.terminal import bar, cells, cut, dim, one_line, put, say, width
 from zoo.cli.training import use_threads
 from zoo.cli.verb import Call, Verb, key, one_target, read_keys, read_text
@@ -295,8 +295,7 @@ def _samples_file(keys: Keys) -> Path | None:
     if keys.out is None:
         return None
     file = Path(keys.out) / "samples.json"
-    if file.exists() and not (keys.overwrite or keys.resume):
-        raise ZooError(f"{file} is there already; add resume=true, overwrite=true or choose another out=DIR")
+    refuse_taken(file.parent, [file.name], allowed=keys.overwrite or keys.resume)
     return file
 
 

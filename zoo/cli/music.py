@@ -2,47 +2,29 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo.cli.asked import Asked, read_beginning
-from zoo.cli.files import read_samples, write_bytes, write_json
+from zoo.cli.asked import Asked, Prompt, read_beginning
+from zoo.cli.files import clear_samples, npz, read_samples, refuse_taken, write_bytes, write_json
+from zoo.cli.pictures import rows_at_once
 from zoo.cli.terminal import put, say
 from zoo.errors import ZooError
 
 if TYPE_CHECKING:
-    from zoo.data.records import Sound
     from zoo.model import Model
     from zoo.tokenizers.audio.base import AudioTokenizer
     from zoo.tokenizers.audio.waveform import Audio
 
 FOLDER = "outputs/music"
 """Where music goes if nobody says."""
-EVERY = "all"
-"""``label=all``: every class."""
+BESIDE = ("codes.npz", "spectrogram.png")
 LEVEL = "level_0"
 """Name of the ids in codes.npz and samples.json; codecs with several levels have more."""
 SHOWN = 6
 """Most sounds on the picture."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Prompt:
-    """What one group of sounds begins with.
-
-    Attributes:
-        name: path of the sound, else the label, else nothing: what samples.json calls the prompt.
-        label: class that is asked for, None for none.
-        sound: what is gone on from, None for nothing.
-    """
-
-    name: str
-    label: str | None
-    sound: Sound | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,21 +51,17 @@ class Job:
 
     def draw(self, samples: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
         """Draw what is missing in ``samples``; yield them as they grow, their files written."""
-        from zoo.cli.pictures import rows_at_once
-
         at_once, seed = rows_at_once(self.model, self.sampling["guidance"]), self.sampling["seed"]
         while len(samples) < len(self.prompts) * self.count:
             place, before = divmod(len(samples), self.count)
             prompt, count = self.prompts[place], min(self.count - before, at_once)
             told = {} if prompt.label is None else {"label": prompt.label}
             drawn = self.model.draw(
-                prompt.sound, count=count, conditions=told, **{**self.sampling, "seed": seed + before}
+                prompt.given, count=count, conditions=told, **{**self.sampling, "seed": seed + before}
             )
             for one in drawn:
                 file = self.write(len(samples), one.sample)
-                own = {"index": len(samples), "seed": one.seed, "prompt": prompt.name}
-                if prompt.sound is not None and prompt.label is not None:
-                    own["label"] = prompt.label
+                own = {"index": len(samples), "seed": one.seed, **prompt.stated()}
                 samples.append(
                     {**own, "file": str(file), "seconds": one.sample.seconds, "codes": {LEVEL: one.ids.tolist()}}
                 )
@@ -139,7 +117,7 @@ def draw_music(
     Raises:
         ZooError: something is in the folder and nobody said what to do about it; whatever ``Model.draw`` refuses.
     """
-    _refuse_taken(out, allowed=resume or overwrite)
+    refuse_taken(out, ("samples.json", *BESIDE, "000.wav"), allowed=resume or overwrite)
     tokenizer = _tokenizer(model)
     prompts = _prompts(model, asked)
     chosen = dict(sampling)
@@ -154,7 +132,7 @@ def draw_music(
     total = len(prompts) * count
     samples = _kept(out / "samples.json", job)[:total] if resume else []
     if overwrite and not resume:
-        _clear(out)
+        clear_samples(out, BESIDE, ".wav")
     document: dict[str, Any] = {"samples": samples, "settings": dict(job.settings)}
     for grown in job.draw(samples):
         write_json(out / "samples.json", document)
@@ -175,21 +153,6 @@ def draw_music(
     return document
 
 
-def _refuse_taken(out: Path, *, allowed: bool) -> None:
-    for name in ("samples.json", "codes.npz", "spectrogram.png", "000.wav"):
-        if (out / name).exists() and not allowed:
-            raise ZooError(f"{out / name} is there already; add resume=true, overwrite=true or choose another out=DIR")
-
-
-def _clear(out: Path) -> None:
-    """Remove the sounds of an earlier call, its list first: never is there a list of sounds that are not there."""
-    with contextlib.suppress(ZooError, KeyError, TypeError):
-        earlier = len(read_samples(out / "samples.json", {}))
-        (out / "samples.json").unlink(missing_ok=True)
-        for name in ("codes.npz", "spectrogram.png", *(f"{index:03d}.wav" for index in range(earlier))):
-            (out / name).unlink(missing_ok=True)
-
-
 def _tokenizer(model: Model) -> AudioTokenizer:
     from zoo.tokenizers.audio.base import AudioTokenizer
     from zoo.tokenizers.none import NoTokenizer
@@ -204,13 +167,11 @@ def _tokenizer(model: Model) -> AudioTokenizer:
 
 def _prompts(model: Model, asked: Asked) -> list[Prompt]:
     """Return what sounds begin with: each file with each label."""
-    classes: tuple[str, ...] = getattr(model.config, "classes", ())
-    every = asked.label == EVERY and EVERY not in classes and bool(classes)
-    labels = classes if every else (asked.label,)
+    labels = asked.labels(getattr(model.config, "classes", ()))
     if not asked.sounds:
-        return [Prompt(name=label or "", label=label, sound=None) for label in labels]
+        return [Prompt(name=label or "", label=label) for label in labels]
     return [
-        Prompt(name=name, label=label, sound=read_beginning(path, asked.keep_seconds))
+        Prompt(name=name, label=label, given=read_beginning(path, asked.keep_seconds))
         for name, path in zip(asked.sound_names, asked.sounds, strict=True)
         for label in labels
     ]
@@ -240,8 +201,4 @@ def _codes(samples: Sequence[Mapping[str, Any]]) -> bytes:
 
     rows = [np.array(sample["codes"][LEVEL], dtype=np.int64) for sample in samples]
     longest = max(map(len, rows))
-    stream = io.BytesIO()
-    padded = np.stack([np.pad(row, (0, longest - len(row)), constant_values=-1) for row in rows])
-    arrays: dict[str, Any] = {LEVEL: padded}
-    np.savez_compressed(stream, **arrays)
-    return stream.getvalue()
+    return npz({LEVEL: np.stack([np.pad(row, (0, longest - len(row)), constant_values=-1) for row in rows])})

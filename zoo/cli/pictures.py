@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo.cli.asked import Asked
-from zoo.cli.files import read_samples, write_bytes, write_json
+from zoo.cli.asked import Asked, Prompt
+from zoo.cli.files import clear_samples, read_samples, refuse_taken, write_bytes, write_json
 from zoo.cli.sheet import Heads, Row, Sheet, hidden, png, sheet, square, wrapped
 from zoo.cli.terminal import put, say
 from zoo.errors import ZooError
@@ -24,29 +23,13 @@ if TYPE_CHECKING:
 
 FOLDER = "outputs/images"
 """Where pictures go if nobody says."""
-EVERY = "all"
-"""``label=all``: every class."""
+BESIDE = ("grid.png", "sheet.png")
 MEMORY = 1 << 30
-"""Bytes that keys and values of the pictures drawn at once may take."""
+"""Bytes that keys and values of the samples drawn at once may take."""
 AT_ONCE = 64
 HEADS = ("input", "completions", "original")
 COLUMNS, ROWS = 16, 32
 """Most pictures side by side, and most rows of a sheet: more cannot be looked at."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Prompt:
-    """What one group of pictures begins with.
-
-    Attributes:
-        name: path of the picture, else the label, else nothing: what samples.json calls the prompt.
-        label: class that is asked for, None for none.
-        kept: the part of a picture that is given, None for none.
-    """
-
-    name: str
-    label: str | None
-    kept: Kept | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +62,7 @@ class Job:
             several = at_once // self.count if count == self.count else 0
             prompts = self.prompts[first : first + max(several, 1)]
             drawn = self.model.draw(
-                [prompt.kept for prompt in prompts],
+                [prompt.given for prompt in prompts],
                 count=count,
                 conditions=self._conditions(prompts),
                 **{**self.sampling, "seed": seed + before},
@@ -88,8 +71,8 @@ class Job:
                 index, prompt = len(samples), prompts[place // count]
                 path = self.out / f"{index:03d}.png"
                 write_bytes(path, png(one.sample))
-                own = {"index": index, "seed": seed + before + place % count, "prompt": prompt.name}
-                samples.append({**own, **_label(prompt), "file": str(path), "ids": one.ids.tolist()})
+                own = {"index": index, "seed": seed + before + place % count, **prompt.stated()}
+                samples.append({**own, "file": str(path), "ids": one.ids.tolist()})
             yield samples
 
     def grid(self, pictures: Sequence[Pillow.Image]) -> Sheet:
@@ -106,7 +89,7 @@ class Job:
         rows = []
         for place, prompt in enumerate(self.prompts[:ROWS]):
             own = pictures[place * self.count : place * self.count + shown]
-            rows.append(Row(tiles=[*given_and_whole(self.model, prompt.kept, own)], title=prompt.label or ""))
+            rows.append(Row(tiles=[*given_and_whole(self.model, prompt.given, own)], title=prompt.label or ""))
         return sheet(rows, Heads(texts=HEADS, counts=(1, shown, 1)))
 
     def _conditions(self, prompts: Sequence[Prompt]) -> dict[str, Any]:
@@ -142,7 +125,7 @@ def draw_pictures(
     Raises:
         ZooError: something is in the folder and nobody said what to do about it; whatever ``Model.draw`` refuses.
     """
-    refuse_taken(out, allowed=resume or overwrite)
+    refuse_taken(out, ("samples.json", *BESIDE, "000.png"), allowed=resume or overwrite)
     prompts = _prompts(model, asked)
     told = {"image": list(asked.names), "keep_rows": asked.keep_rows, "mask": str(asked.mask or ""),
             "label": asked.label, **({"count": count} if len(prompts) > 1 else {})}  # fmt: skip
@@ -150,7 +133,7 @@ def draw_pictures(
     total = len(prompts) * count
     samples = _kept(out / "samples.json", job)[:total] if resume else []
     if overwrite and not resume:
-        _clear(out)
+        clear_samples(out, BESIDE, ".png")
     document: dict[str, Any] = {"samples": samples, "settings": dict(job.settings)}
     for grown in job.draw(samples):
         write_json(out / "samples.json", document)
@@ -226,30 +209,10 @@ def given_and_whole(model: Model, kept: Kept | None, made: Sequence[Pillow.Image
 
 
 def rows_at_once(model: Model, guidance: float = 1.0) -> int:
-    """Return how many pictures to draw at once: as many as fit the memory that is set aside for keys and values."""
+    """Return how many samples to draw at once: as many as fit the memory that is set aside for keys and values."""
     weight = next(model.network.parameters())
     each = 2 * getattr(model.config, "depth", 1) * model.config.context * model.config.width * weight.element_size()
     return max(1, min(AT_ONCE, MEMORY // (each * (1 if guidance == 1 else 2))))
-
-
-def refuse_taken(out: Path, *, allowed: bool) -> None:
-    """Refuse a folder with pictures in it.
-
-    Raises:
-        ZooError: name what is there.
-    """
-    for name in ("samples.json", "grid.png", "sheet.png", "000.png"):
-        if (out / name).exists() and not allowed:
-            raise ZooError(f"{out / name} is there already; add resume=true, overwrite=true or choose another out=DIR")
-
-
-def _clear(out: Path) -> None:
-    """Remove the pictures of an earlier call, its list first: never is there a list of pictures that are not there."""
-    with contextlib.suppress(ZooError, KeyError, TypeError):
-        earlier = len(read_samples(out / "samples.json", {}))
-        (out / "samples.json").unlink(missing_ok=True)
-        for name in ("grid", "sheet", *(f"{index:03d}" for index in range(earlier))):
-            (out / f"{name}.png").unlink(missing_ok=True)
 
 
 def _prompts(model: Model, asked: Asked) -> list[Prompt]:
@@ -260,12 +223,9 @@ def _prompts(model: Model, asked: Asked) -> list[Prompt]:
     from zoo.tokenizers.image.pixels import to_grid
     from zoo.tokenizers.none import NoTokenizer
 
-    classes: tuple[str, ...] = getattr(model.config, "classes", ())
-    every = asked.label == EVERY and EVERY not in classes and bool(classes)
-    labels = classes if every else (asked.label,)
-    tokenizer = model.tokenizer
+    labels, tokenizer = asked.labels(getattr(model.config, "classes", ())), model.tokenizer
     if not asked.files:
-        return [Prompt(name=label or "", label=label, kept=None) for label in labels]
+        return [Prompt(name=label or "", label=label) for label in labels]
     if isinstance(tokenizer, NoTokenizer):
         tokenizer.refuse()
     if not isinstance(tokenizer, ImageTokenizer):
@@ -275,13 +235,8 @@ def _prompts(model: Model, asked: Asked) -> list[Prompt]:
     for name, path in zip(asked.names, asked.files, strict=True):
         small = to_grid(read_image(path), tokenizer.rows, tokenizer.columns, tokenizer.channels)
         kept = Kept(picture=small, rows=asked.keep_rows, mask=mask)
-        prompts += [Prompt(name=name, label=label, kept=kept) for label in labels]
+        prompts += [Prompt(name=name, label=label, given=kept) for label in labels]
     return prompts
-
-
-def _label(prompt: Prompt) -> dict[str, str]:
-    """Return the label for samples.json where it is not the prompt itself."""
-    return {"label": prompt.label} if prompt.kept is not None and prompt.label is not None else {}
 
 
 def _kept(file: Path, job: Job) -> list[dict[str, Any]]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import functools
-import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo.cli.files import write_bytes, write_json, write_text
+from zoo.cli.asked import read_beginning
+from zoo.cli.files import npz, refuse_taken, write_bytes, write_json, write_text
 from zoo.cli.listening import Listening
 from zoo.cli.terminal import put, say
 from zoo.errors import ZooError
@@ -18,7 +18,6 @@ from zoo.errors import ZooError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from zoo.data.records import Sound
     from zoo.stack.model import Stack
     from zoo.stack.plan import Plan, Request
     from zoo.stack.run import Finished
@@ -68,10 +67,11 @@ class Beginning:
         """Return the codes to begin with, by level.
 
         Raises:
-            ZooError: both or unreadable files, codes of another codec.
+            ZooError: unreadable files, codes of another codec.
         """
         if self.codes is None:
-            return stack.encode([self._sound(path) for path in self.sounds], self.keep_seconds) if self.sounds else {}
+            sounds = [read_beginning(path, self.keep_seconds) for path in self.sounds]
+            return stack.encode(sounds, self.keep_seconds) if sounds else {}
         from zoo.stack.codes import checked_codes, refuse_other_codec
 
         levels = {name: array for name, array in self._arrays.items() if name.startswith("level_")}
@@ -103,11 +103,6 @@ class Beginning:
             return []
         numbers = range(rows) if self.pieces is None else self.pieces
         return [{name: values[number] for name, values in told.items()} for number in numbers]
-
-    def _sound(self, path: Path) -> Sound:
-        from zoo.cli.asked import read_beginning
-
-        return read_beginning(path, self.keep_seconds)
 
 
 def read_codes(path: Path) -> dict[str, Any]:
@@ -163,9 +158,7 @@ def draw_songs(
     from zoo.stack.run import Finished, Progress, carry_out
     from zoo.weights.files import locked, make_writable
 
-    for name in (*MADE, FOLDER, "000.wav"):
-        if (out / name).exists() and not (resume or overwrite):
-            raise ZooError(f"{out / name} is there already; add resume=true, overwrite=true or choose another out=DIR")
+    refuse_taken(out, (*MADE, FOLDER, "000.wav"), allowed=resume or overwrite)
     decided = {**settings, **beginning.stated(), "weights": stack.fingerprint, "device": stack.device.type}
     make_writable(out)
     with locked(out), Journal(out) as journal:
@@ -266,11 +259,11 @@ class _Writer:
         for index, codes in enumerate(finished.codes):
             write_wav(folder / f"{index:03d}.wav", self.stack.decode(codes, finished.level))
         self.codes[finished.level] = finished.codes
-        write_bytes(self.out / "codes.npz", _npz(self._arrays()))
+        write_bytes(self.out / "codes.npz", npz(self._arrays()))
         if finished.alignments:
             self.alignments = finished.alignments
             named = {f"alignment_{index}": one.half() for index, one in enumerate(finished.alignments)}
-            write_bytes(self.out / "alignment.npz", _npz(named))
+            write_bytes(self.out / "alignment.npz", npz(named))
 
     def _arrays(self) -> dict[str, Any]:
         """Return the codes so far, whose ids they are, and what was said of each piece, to go on from."""
@@ -345,12 +338,3 @@ class _Writer:
             if lyrics is not None and lyrics.alphabet is not None:
                 return lyrics.alphabet.clean(self.plan.said[index].lyrics)
         return self.plan.said[index].lyrics
-
-
-def _npz(arrays: Mapping[str, Any]) -> bytes:
-    import numpy as np
-
-    stream = io.BytesIO()
-    named: dict[str, Any] = {name: np.asarray(array) for name, array in sorted(arrays.items())}
-    np.savez_compressed(stream, **named)
-    return stream.getvalue()

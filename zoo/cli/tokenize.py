@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.cli.coding import TOKENIZER_KEYS, Item, Targets, choose_coder, read_targets, split_words
-from zoo.cli.files import write_bytes
+from zoo.cli.files import npz, write_bytes
 from zoo.cli.terminal import one_line, put, say, table
 from zoo.cli.training import use_threads
 from zoo.cli.verb import Call, Verb, key, read_keys
@@ -118,9 +117,7 @@ def into_file(coder: Coder[Any], targets: Targets, out: Path, told: Progress) ->
     arrays |= {"fingerprints": np.array(origin.fingerprints), "hops": np.array(origin.hops)}
     if origin.rate is not None:
         arrays["rate"] = np.array(origin.rate)
-    stream = io.BytesIO()
-    np.savez_compressed(stream, allow_pickle=False, **arrays)
-    write_bytes(out / CODES, stream.getvalue())
+    write_bytes(out / CODES, npz(arrays))
     counts = tuple(len(arrays[f"level_{level}"]) for level in range(origin.levels))
     return Done(path=out / CODES, files=len(items), seconds=seconds, counts=counts)
 
