@@ -221,8 +221,8 @@ def test_guidance_of_each_level(stack: Stack) -> None:
     finer = codes_of(stack, replace(WANTED, levels=(1, 0), seconds=None), {2: every[2]})
     assert torch.equal(coarsest[1], finer[1])
     assert torch.equal(coarsest[0], finer[0])
-    needs = [stage.fit.need.total(1, CONTEXT) for stage in stack.plan(replace(WANTED, guidance=(1.0, 1.0, 3.0))).stages]
-    plain = [stage.fit.need.total(1, CONTEXT) for stage in stack.plan(WANTED).stages]
+    needs = [stage.fit.need.total(1, None) for stage in stack.plan(replace(WANTED, guidance=(1.0, 1.0, 3.0))).stages]
+    plain = [stage.fit.need.total(1, None) for stage in stack.plan(WANTED).stages]
     assert needs[0] > plain[0]
     assert needs[1:] == plain[1:]
     with pytest.raises(
@@ -237,10 +237,10 @@ def test_a_plan_that_does_not_fit_names_one_that_does(stack: Stack, monkeypatch:
     monkeypatch.setattr("zoo.stack.memory.available_bytes", lambda device: free[0])
     with pytest.raises(ZooError, match=r"level 2 takes .* GB .* this needs a larger machine"):
         stack.plan(WANTED)
-    free[0] = int((need.total(1, CONTEXT) - 1) / 0.9)
+    free[0] = int((need.total(1, None) - 1) / 0.9)
     with pytest.raises(ZooError, match=r"dtype=bfloat16 \(.* GB for one piece\)"):
         stack.plan(replace(WANTED, levels=(2,)))
-    free[0] = int(need.total(3, CONTEXT) / 0.9) + 10
+    free[0] = int(need.total(3, None) / 0.9) + 10
     assert stack.plan(replace(WANTED, levels=(2,), count=9)).stages[0].fit.rows == 3
     with pytest.raises(ZooError, match="at_once=3"):
         stack.plan(replace(WANTED, levels=(2,), count=9, at_once=8))

@@ -1,0 +1,76 @@
+"""What a plan says that drawing takes, beside what it takes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch.profiler import ProfilerActivity, profile
+
+from zoo.generate.cascade import LevelSampler, seeded
+from zoo.generate.settings import SamplingSettings
+from zoo.music.config import Above, Labels, PriorConfig
+from zoo.music.prior import Prior
+from zoo.music.telling import Piece, Telling
+from zoo.stack.memory import need_of
+from zoo.transformer.config import TransformerConfig
+
+CPU = torch.device("cpu")
+CONTEXT = 512
+
+
+def peak_of(work: Callable[[], object], trace: Path) -> int:
+    """Return by how many bytes the memory of tensors grew at most, which unlike a process's is the same each time."""
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
+        work()
+    profiled.export_chrome_trace(str(trace))
+    events = [event for event in json.loads(trace.read_text())["traceEvents"] if event["name"] == "[memory]"]
+    now = most = 0
+    for event in sorted(events, key=lambda event: event["ts"]):
+        now += event["args"]["Bytes"]
+        most = max(most, now)
+    return most
+
+
+def prior(dtype: torch.dtype) -> Prior:
+    config = PriorConfig(
+        transformer=TransformerConfig(vocabulary=20, context=CONTEXT, width=64, depth=2, heads=2, tied=False),
+        labels=Labels(artists=4, genres=3),
+        above=Above(codes=20, width=32, depth=1, ups=1),
+    )
+    return Prior(config).eval().to(dtype)
+
+
+def draw(made: Prior, rows: int, chunk: int | None, guidance: float, new: int) -> None:
+    """Draw the last ids of one window."""
+    telling = Telling(config=made.config, hop=4)
+    settings = SamplingSettings(max_new_tokens=0, guidance=guidance)
+    sampler = LevelSampler(
+        made,
+        telling,
+        [telling.of(Piece(total=4 * CONTEXT))] * rows,
+        torch.full((rows, CONTEXT), 3),
+        torch.zeros(rows, CONTEXT // 2, dtype=torch.int64),
+        step=CONTEXT // 2,
+        settings=settings,
+        draws=seeded(range(rows), settings, CPU, [0] * rows),
+        given=CONTEXT - new,
+        chunk=chunk,
+    )
+    assert sum(1 for _ in sampler) == new
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("guidance", [1.0, 2.0])
+@pytest.mark.parametrize("chunk", [None, 64, 256])
+@pytest.mark.parametrize("rows", [1, 4])
+def test_what_is_estimated_is_taken(
+    rows: int, chunk: int | None, guidance: float, dtype: torch.dtype, tmp_path: Path
+) -> None:
+    made = prior(dtype)
+    need = need_of(made.config, guided=guidance != 1, dtype=dtype)
+    taken = peak_of(lambda: draw(made, rows, chunk, guidance, new=3), tmp_path / "trace.json")
+    assert 1 <= (need.total(rows, chunk) - need.weights) / taken <= 2
