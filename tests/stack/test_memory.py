@@ -15,8 +15,9 @@ from zoo.generate.settings import SamplingSettings
 from zoo.music.config import Above, Labels, PriorConfig
 from zoo.music.prior import Prior
 from zoo.music.telling import Piece, Telling
-from zoo.stack.memory import need_of
+from zoo.stack.memory import Fit, fitted, need_of
 from zoo.transformer.config import TransformerConfig
+from zoo.transformer.linear import pack_all
 
 CPU = torch.device("cpu")
 CONTEXT = 512
@@ -35,9 +36,9 @@ def peak_of(work: Callable[[], object], trace: Path) -> int:
     return most
 
 
-def prior(dtype: torch.dtype) -> Prior:
+def prior(dtype: torch.dtype, width: int = 64) -> Prior:
     config = PriorConfig(
-        transformer=TransformerConfig(vocabulary=20, context=CONTEXT, width=64, depth=2, heads=2, tied=False),
+        transformer=TransformerConfig(vocabulary=20, context=CONTEXT, width=width, depth=2, heads=2, tied=False),
         labels=Labels(artists=4, genres=3),
         above=Above(codes=20, width=32, depth=1, ups=1),
     )
@@ -71,6 +72,53 @@ def test_what_is_estimated_is_taken(
     rows: int, chunk: int | None, guidance: float, dtype: torch.dtype, tmp_path: Path
 ) -> None:
     made = prior(dtype)
-    need = need_of(made.config, guided=guidance != 1, dtype=dtype)
+    need = need_of(made.config, guided=guidance != 1, device=CPU, dtype=dtype)
     taken = peak_of(lambda: draw(made, rows, chunk, guidance, new=3), tmp_path / "trace.json")
     assert 1 <= (need.total(rows, chunk) - need.weights) / taken <= 2
+
+
+@pytest.fixture
+def no_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compiled steps read weights where they are; without them, matrices are copied."""
+    monkeypatch.setattr("zoo.transformer.native.load", lambda: None)
+
+
+@pytest.mark.usefixtures("no_compiler")
+def test_the_copy_of_the_weights_is_taken_into_account(tmp_path: Path) -> None:
+    made = prior(torch.float32, width=256)
+    need = need_of(made.config, guided=False, device=CPU, dtype=torch.float32)
+
+    def packed() -> None:
+        pack_all(made, 4)
+        draw(made, 4, 64, 1.0, new=3)
+
+    alone = peak_of(lambda: draw(made, 4, 64, 1.0, new=3), tmp_path / "trace.json")
+    taken = peak_of(packed, tmp_path / "trace.json")
+    assert 0.8 < (taken - alone) / need.copy <= 1  # embeddings are not copied
+    assert 1 <= (need.total(4, 64, packed=True) - need.weights) / taken <= 2
+
+
+def test_compiled_steps_take_no_copy() -> None:
+    from zoo.transformer import native
+
+    if native.load() is None:
+        pytest.skip("there is no compiler")
+    config = prior(torch.float32).config
+    assert need_of(config, guided=False, device=CPU, dtype=torch.float32).copy == 0
+
+
+@pytest.mark.usefixtures("no_compiler")
+def test_matrices_are_copied_where_that_leaves_room_for_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = prior(torch.float32).config
+    need = need_of(config, guided=False, device=CPU, dtype=torch.float32)
+
+    def fit(bytes_: int, rows: int = 4) -> Fit:
+        monkeypatch.setattr("zoo.stack.memory.available_bytes", lambda device: int(bytes_ / 0.9) + 10)
+        told = {"windowed": True, "guided": False, "most": None, "loaded": False}
+        return fitted(config, 0, rows=rows, **told, device=CPU, dtype=torch.float32)
+
+    found = [
+        fit(bytes_) for bytes_ in (need.least(4), need.total(4, 64, packed=True), need.total(4, None, packed=True))
+    ]
+    assert [(each.rows, each.chunk, each.packed) for each in found] == [(4, 64, False), (4, 64, True), (4, None, True)]
+    assert not fit(need.total(2, None, packed=True), rows=2).packed  # of which a view is as fast

@@ -269,6 +269,22 @@ def test_stopped_and_gone_on_with(stack: Stack, tmp_path: Path, at: int) -> None
         assert found[2].alignments[0].shape == (40, len(WANTED.lyrics))
 
 
+def test_how_much_is_free_now_does_not_decide_how_numbers_are_rounded(
+    stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = replace(WANTED, count=3, levels=(2,))
+    fits = stack.plan(request).fits()
+    assert fits == {"2": [3, None, True]}
+    copied: list[int] = []
+    monkeypatch.setattr("zoo.stack.run.pack_all", lambda prior, rows: copied.append(rows))
+    monkeypatch.setattr("zoo.generate.sampler.pack_for_drawing", lambda *some: pytest.fail("decided anew"))
+    for packed, rows in ((True, [3]), (False, [])):
+        copied.clear()
+        list(carry_out(stack.plan(request, fits={"2": [3, None, packed]})))
+        assert copied == rows
+    assert stack.plan(request, fits={"2": [3, None]}).fits() == fits  # of an older run
+
+
 @pytest.mark.parametrize("silent", [0, 1])
 def test_a_piece_without_words_beside_one_with_words(stack: Stack, silent: int) -> None:
     plan = stack.plan(replace(WANTED, count=2, levels=(2,)))

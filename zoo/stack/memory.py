@@ -12,6 +12,8 @@ from zoo.memory import available_bytes
 from zoo.music.config import PriorConfig
 from zoo.music.prior import Prior
 from zoo.transformer.attention import CrossAttention
+from zoo.transformer.compiled import made_for_kind
+from zoo.transformer.linear import pays
 
 MOST = 16
 """Rows drawn side by side unless people say more; Jukebox's ``max_batch_size``."""
@@ -41,6 +43,7 @@ class Need:
         part: for each row of which a window is read in parts.
         context: ids of a window, with lyrics that are read before it.
         lyrics: of these, ids that are read with the first part.
+        copy: of the weights, where steps read one.
         align: for looking where the lyrics are sung, once all is drawn.
     """
 
@@ -50,11 +53,13 @@ class Need:
     part: int
     context: int
     lyrics: int = 0
+    copy: int = 0
     align: int = 0
 
-    def total(self, rows: int, chunk: int | None) -> int:
+    def total(self, rows: int, chunk: int | None, *, packed: bool = False) -> int:
         """Return bytes for so many rows, and so many ids of a window that are read at once, None for all."""
-        return self.weights + max(rows * self._row(chunk) + self._mask(chunk), self.align)
+        weights = self.weights + packed * self.copy
+        return weights + max(rows * self._row(chunk) + self._mask(chunk), self.align)
 
     def rows(self, room: int, chunk: int | None) -> int:
         """Return how many rows fit ``room`` bytes."""
@@ -87,15 +92,22 @@ class Fit:
     Attributes:
         rows: at once.
         chunk: ids of a window that are read at once, None for all.
+        packed: matrices are copied into the layout that steps read fastest.
         need: what it takes.
     """
 
     rows: int
     chunk: int | None
+    packed: bool
     need: Need
 
+    @property
+    def total(self) -> int:
+        """Bytes."""
+        return self.need.total(self.rows, self.chunk, packed=self.packed)
 
-def need_of(config: PriorConfig, *, guided: bool, dtype: torch.dtype) -> Need:
+
+def need_of(config: PriorConfig, *, guided: bool, device: torch.device, dtype: torch.dtype) -> Need:
     """Return the memory that drawing a level takes: weights, caches, what is told of a window, and reading one."""
     network = outline(config)
     assert isinstance(network, Prior)
@@ -112,13 +124,15 @@ def need_of(config: PriorConfig, *, guided: bool, dtype: torch.dtype) -> Need:
     widest = max(each.out_features for block in blocks for each in (block.attention.input, block.feedforward.input))
     read = size * (STATES * config.width + INNER * widest)
     context = config.context + config.prefix
+    weights = count_parameters(network) * size
     return Need(
-        weights=count_parameters(network) * size,
+        weights=weights,
         row=readings * (cache.bytes + size * (positions + lyrics)) + config.output_vocabulary * 16,
         read=readings * read,
         part=readings * COPIES * max(each.bytes for each in cache.layers),
         context=context,
         lyrics=config.prefix,
+        copy=weights if device.type == "cpu" and made_for_kind(blocks) is None else 0,
         align=read * context if aligned else 0,
     )
 
@@ -150,16 +164,16 @@ def fitted(
     Raises:
         ZooError: not even one row fits, or not as many as people said; what would fit is named.
     """
-    need = need_of(config, guided=guided, dtype=dtype)
+    need = need_of(config, guided=guided, device=device, dtype=dtype)
     need = replace(need, weights=0) if loaded else need
     free = available_bytes(device)
     wanted = min(rows, MOST if most is None else most)
     if free is None or not windowed:
-        return Fit(rows=wanted, chunk=None, need=need)
+        return Fit(rows=wanted, chunk=None, packed=pays(wanted, device, dtype), need=need)
     room = int(SHARE * free)
     fit = max(need.rows(room, chunk) for chunk in need.chunks())
     if fit < (1 if most is None else wanted):
-        half = need_of(config, guided=guided, dtype=torch.bfloat16)
+        half = need_of(config, guided=guided, device=device, dtype=torch.bfloat16)
         mend = []
         if fit:
             mend.append(f"at_once={fit}")
@@ -171,5 +185,9 @@ def fitted(
             f"{free / GB:.2f} GB free; {' or '.join(mend) if mend else 'this needs a larger machine'}"
         )
     at_once = min(wanted, fit)
-    chunk = next(chunk for chunk in need.chunks() if need.total(at_once, chunk) <= room)
-    return Fit(rows=at_once, chunk=chunk, need=need)
+    # Rows gain most, then the copy, for it is read at every step; then fewer parts, which are read now and then.
+    packed = pays(at_once, device, dtype)
+    ways = [
+        Fit(rows=at_once, chunk=chunk, packed=some, need=need) for some in (packed, False) for chunk in need.chunks()
+    ]
+    return next(way for way in ways if way.total <= room)

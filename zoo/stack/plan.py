@@ -155,7 +155,7 @@ class Plan:
 
     def fits(self) -> dict[str, Any]:
         """Return what must stay as it is when the run is gone on with, as JSON holds it."""
-        return {str(stage.tier.level): [stage.fit.rows, stage.fit.chunk] for stage in self.stages}
+        return {str(stage.tier.level): [stage.fit.rows, stage.fit.chunk, stage.fit.packed] for stage in self.stages}
 
     def remarks(self) -> list[str]:
         """Return what people should know of it."""
@@ -315,9 +315,9 @@ def _stage(
         dtype=dtype,
     )
     if fits is not None:
-        rows, chunk = fits[str(tier.level)]
+        rows, chunk, *packed = fits[str(tier.level)]  # older runs did not decide whether matrices are copied
         rows = min(rows, request.at_once or rows)  # fewer at once draw the same in float32 on a CPU
-        fit = Fit(rows=rows, chunk=chunk, need=fit.need)
+        fit = Fit(rows=rows, chunk=chunk, packed=packed[0] if packed else fit.packed, need=fit.need)
     return Stage(
         tier=tier,
         total=total,
