@@ -18,6 +18,7 @@ from zoo.music.prior import Prior
 from zoo.music.stack import StackConfig
 from zoo.music.telling import NOTHING, Piece, Telling
 from zoo.stack.journal import Journal
+from zoo.stack.memory import need_of
 from zoo.stack.model import Stack
 from zoo.stack.plan import Request
 from zoo.stack.run import Finished, carry_out
@@ -283,6 +284,52 @@ def test_how_much_is_free_now_does_not_decide_how_numbers_are_rounded(
         list(carry_out(stack.plan(request, fits={"2": [3, None, packed]})))
         assert copied == rows
     assert stack.plan(request, fits={"2": [3, None]}).fits() == fits  # of an older run
+
+
+def test_going_on_where_less_memory_is_free(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    request = replace(WANTED, count=8, levels=(2,))
+    need, fits = stack.plan(request).stages[0].fit.need, {"2": [6, None, False]}
+    half = need_of(stack.tiers[0].config, guided=False, device=torch.device("cpu"), dtype=torch.bfloat16)
+    free = [0]
+    monkeypatch.setattr("zoo.stack.memory.available_bytes", lambda device: free[0])
+
+    def rows(of: Stack, **more: int) -> int:
+        return of.plan(replace(request, **more), fits=fits).stages[0].fit.rows
+
+    free[0] = need.total(6, None)
+    assert rows(stack) == 6
+    assert rows(stack, at_once=2) == 2
+    free[0] = int(need.total(4, None) / 0.9) + 10
+    assert rows(stack) == 4
+    assert rows(stack, at_once=6) == 4
+    monkeypatch.setattr(stack, "_dtype", torch.bfloat16)
+    free[0] = half.total(6, None)
+    assert rows(stack) == 6
+    free[0] = half.total(4, None)
+    with pytest.raises(ZooError, match=r"level 2 was begun with 6 rows at once, which take .* or say at_once=4, which"):
+        rows(stack)
+    assert rows(stack, at_once=4) == 4
+    free[0] = 0
+    with pytest.raises(ZooError, match=r"0\.00 GB free; free as much as there was then$"):
+        rows(stack)
+
+
+@pytest.mark.parametrize("at", [1, 50, 130])
+def test_segments_and_guidance_stopped_and_gone_on_with(stack: Stack, tmp_path: Path, at: int) -> None:
+    request = replace(WANTED, count=2, parallel_segments=3, guidance=(1.0, 2.0, 3.0), at_once=4)
+    whole, plan = codes_of(stack, request), stack.plan(request)
+    with Journal(tmp_path) as journal:
+        journal.begin({"fits": plan.fits()}, {})
+        for steps, event in enumerate(carry_out(plan, journal)):
+            if steps == at:
+                assert not isinstance(event, Finished)
+                break
+    with Journal(tmp_path) as journal:
+        again = stack.plan(request, journal.given(), journal.plan()["fits"])
+        found = {event.level: event.codes for event in carry_out(again, journal) if isinstance(event, Finished)}
+    assert set(found) == {2, 1, 0}
+    for level, codes in whole.items():
+        assert torch.equal(found[level], codes)
 
 
 @pytest.mark.parametrize("silent", [0, 1])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 
@@ -30,6 +32,8 @@ COPIES = 3
 MASK = 7
 """Bytes for each key that an id of a part of a window is compared with: what it sees, and that as a number to add."""
 GB = 1e9
+Before = Sequence[Any]
+"""Rows, chunk and whether matrices are copied, of a ``Fit``; older runs did not decide the latter."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,6 +152,7 @@ def fitted(
     loaded: bool,
     device: torch.device,
     dtype: torch.dtype,
+    before: Before | None = None,
 ) -> Fit:
     """Return how many rows are drawn at once, and how much of a window is read at once.
 
@@ -160,14 +165,21 @@ def fitted(
         most: what people said; None for as many as fit.
         loaded: the weights are in memory already.
         device, dtype: where and in what.
+        before: how a run that is gone on with was drawn: so is the rest of it, but where that no longer fits, and
+            other numbers of rows draw the same.
 
     Raises:
-        ZooError: not even one row fits, or not as many as people said; what would fit is named.
+        ZooError: not even one row fits, or not as many as people said, or as before; what would fit is named.
     """
     need = need_of(config, guided=guided, device=device, dtype=dtype)
     need = replace(need, weights=0) if loaded else need
     free = available_bytes(device)
     wanted = min(rows, MOST if most is None else most)
+    if before is not None:
+        kept = _kept(before, need, level, most=most, free=free if windowed else None, device=device, dtype=dtype)
+        if kept is not None:
+            return kept
+        wanted, most = min(wanted, before[0]), None
     if free is None or not windowed:
         return Fit(rows=wanted, chunk=None, packed=pays(wanted, device, dtype), need=need)
     room = int(SHARE * free)
@@ -191,3 +203,38 @@ def fitted(
         Fit(rows=at_once, chunk=chunk, packed=some, need=need) for some in (packed, False) for chunk in need.chunks()
     ]
     return next(way for way in ways if way.total <= room)
+
+
+def _kept(
+    before: Before,
+    need: Need,
+    level: int,
+    *,
+    most: int | None,
+    free: int | None,
+    device: torch.device,
+    dtype: torch.dtype,
+) -> Fit | None:
+    """Return how an earlier run was drawn, or fewer rows if people said so; None where others draw the same and fit.
+
+    Raises:
+        ZooError: it does not fit, and others would draw another piece.
+    """
+    rows: int = before[0] if most is None else min(before[0], most)
+    decided = before[2:] or (pays(rows, device, dtype), False)
+    ways = [Fit(rows=rows, chunk=before[1], packed=packed, need=need) for packed in decided]
+    if free is None:
+        return ways[0]
+    for fit in ways:
+        if fit.total <= free:  # all of it, not a share: what is free differs a little each time
+            return fit
+    if device.type == "cpu" and dtype is torch.float32:
+        return None
+    fewer = need.rows(free - fit.packed * need.copy, fit.chunk)
+    mend = "free as much as there was then"
+    if fewer:
+        mend += f", or say at_once={fewer}, which rounds otherwise, so that the rest is another piece"
+    raise ZooError(
+        f"level {level} was begun with {rows} rows at once, which take {fit.total / GB:.2f} GB, and {device} has "
+        f"{free / GB:.2f} GB free; {mend}"
+    )

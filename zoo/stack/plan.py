@@ -313,11 +313,8 @@ def _stage(
         loaded=tier.loaded,
         device=device,
         dtype=dtype,
+        before=None if fits is None else fits[str(tier.level)],
     )
-    if fits is not None:
-        rows, chunk, *packed = fits[str(tier.level)]  # older runs did not decide whether matrices are copied
-        rows = min(rows, request.at_once or rows)  # fewer at once draw the same in float32 on a CPU
-        fit = Fit(rows=rows, chunk=chunk, packed=packed[0] if packed else fit.packed, need=fit.need)
     return Stage(
         tier=tier,
         total=total,
