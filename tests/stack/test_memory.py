@@ -36,9 +36,9 @@ def peak_of(work: Callable[[], object], trace: Path) -> int:
     return most
 
 
-def prior(dtype: torch.dtype, width: int = 64) -> Prior:
+def prior(dtype: torch.dtype, width: int = 64, depth: int = 2) -> Prior:
     config = PriorConfig(
-        transformer=TransformerConfig(vocabulary=20, context=CONTEXT, width=width, depth=2, heads=2, tied=False),
+        transformer=TransformerConfig(vocabulary=20, context=CONTEXT, width=width, depth=depth, heads=2, tied=False),
         labels=Labels(artists=4, genres=3),
         above=Above(codes=20, width=32, depth=1, ups=1),
     )
@@ -96,6 +96,14 @@ def test_the_copy_of_the_weights_is_taken_into_account(tmp_path: Path) -> None:
     taken = peak_of(packed, tmp_path / "trace.json")
     assert 0.8 < (taken - alone) / need.copy <= 1  # embeddings are not copied
     assert 1 <= (need.total(4, 64, packed=True) - need.weights) / taken <= 2
+
+
+@pytest.mark.usefixtures("no_compiler")
+def test_the_copy_of_bfloat16_keys_is_taken_into_account(tmp_path: Path) -> None:
+    made = prior(torch.bfloat16, depth=24)
+    need = need_of(made.config, guided=False, device=CPU, dtype=torch.bfloat16)
+    taken = peak_of(lambda: draw(made, 2, 64, 1.0, new=3), tmp_path / "trace.json")
+    assert 1 <= (need.total(2, 64) - need.weights) / taken <= 2
 
 
 def test_compiled_steps_take_no_copy() -> None:

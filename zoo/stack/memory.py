@@ -129,14 +129,16 @@ def need_of(config: PriorConfig, *, guided: bool, device: torch.device, dtype: t
     read = size * (STATES * config.width + INNER * widest)
     context = config.context + config.prefix
     weights = count_parameters(network) * size
+    copied = device.type == "cpu" and made_for_kind(blocks) is None
+    tiles = cache.bytes // 2 if copied and dtype is torch.bfloat16 else 0  # see ``zoo.transformer.one_query.Tiles``
     return Need(
         weights=weights,
-        row=readings * (cache.bytes + size * (positions + lyrics)) + config.output_vocabulary * 16,
+        row=readings * (cache.bytes + tiles + size * (positions + lyrics)) + config.output_vocabulary * 16,
         read=readings * read,
         part=readings * COPIES * max(each.bytes for each in cache.layers),
         context=context,
         lyrics=config.prefix,
-        copy=weights if device.type == "cpu" and made_for_kind(blocks) is None else 0,
+        copy=weights if copied else 0,
         align=read * context if aligned else 0,
     )
 
