@@ -39,6 +39,7 @@ def prior(*, above: bool = False) -> Prior:
 def drawn(
     made: Prior, total: int, seeds: list[int], *, stops: tuple[int, ...] = (), span: int = 7, places: int = 0,
     above: Tensor | None = None, begun: Tensor | None = None, settings: SamplingSettings | None = None,
+    chunk: int | None = None,
 ) -> Tensor:  # fmt: skip
     """Draw a level, begun anew after each of ``stops`` ids."""
     telling = Telling(config=made.config, hop=4)
@@ -55,6 +56,7 @@ def drawn(
             made, telling, told, codes, above, step=step_of(made.config, 0.5), settings=settings, given=given,
             known=known,
             draws=seeded([level_seed(seed, 0) for seed in seeds], settings, CPU, [places] * len(seeds)), span=span,
+            chunk=chunk,
         )  # fmt: skip
         for step in sampler:
             known = step.position + 1
@@ -80,6 +82,16 @@ def test_samples_are_those_of_any_batch_and_any_stop() -> None:
         assert torch.equal(drawn(made, 41, [seed])[0], together[row])
     for stops in [(1,), (16, 17), (6, 7, 8, 23, 40), tuple(range(1, 41))]:
         assert torch.equal(drawn(made, 41, [5, 6, 7], stops=stops), together)
+
+
+@pytest.mark.parametrize("chunk", [1, 3, 8, 64])
+def test_windows_that_are_read_in_parts(chunk: int) -> None:
+    made = prior(above=True)
+    codes = torch.randint(0, 11, (3, 10), generator=torch.Generator().manual_seed(0))
+    for guidance in (1.0, 2.0):
+        settings = SamplingSettings(max_new_tokens=0, guidance=guidance)
+        whole = drawn(made, 40, [5, 6, 7], above=codes, settings=settings)
+        assert torch.equal(drawn(made, 40, [5, 6, 7], above=codes, settings=settings, chunk=chunk), whole)
 
 
 def test_what_was_given_stays_and_what_follows_depends_on_it() -> None:

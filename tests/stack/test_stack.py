@@ -19,6 +19,7 @@ from zoo.music.prior import Prior
 from zoo.music.stack import StackConfig
 from zoo.music.telling import NOTHING, Piece, Telling
 from zoo.stack.journal import Journal
+from zoo.stack.memory import need_of
 from zoo.stack.model import Stack
 from zoo.stack.plan import Request, Tier, make_plan
 from zoo.stack.run import Finished, carry_out
@@ -306,8 +307,8 @@ def test_guidance_of_each_level(stack: Stack) -> None:
     finer = codes_of(stack, replace(WANTED, levels=(1, 0), seconds=None), {2: every[2]})
     assert torch.equal(coarsest[1], finer[1])
     assert torch.equal(coarsest[0], finer[0])
-    needs = [stage.fit.need.total(1, CONTEXT) for stage in stack.plan(replace(WANTED, guidance=(1.0, 1.0, 3.0))).stages]
-    plain = [stage.fit.need.total(1, CONTEXT) for stage in stack.plan(WANTED).stages]
+    needs = [stage.fit.need.total(1, None) for stage in stack.plan(replace(WANTED, guidance=(1.0, 1.0, 3.0))).stages]
+    plain = [stage.fit.need.total(1, None) for stage in stack.plan(WANTED).stages]
     assert needs[0] > plain[0]
     assert needs[1:] == plain[1:]
     with pytest.raises(
@@ -322,10 +323,10 @@ def test_a_plan_that_does_not_fit_names_one_that_does(stack: Stack, monkeypatch:
     monkeypatch.setattr("zoo.stack.memory.available_bytes", lambda device: free[0])
     with pytest.raises(ZooError, match=r"level 2 takes .* GB .* this needs a larger machine"):
         stack.plan(WANTED)
-    free[0] = int((need.total(1, CONTEXT) - 1) / 0.9)
+    free[0] = int((need.total(1, None) - 1) / 0.9)
     with pytest.raises(ZooError, match=r"dtype=bfloat16 \(.* GB for one piece\)"):
         stack.plan(replace(WANTED, levels=(2,)))
-    free[0] = int(need.total(3, CONTEXT) / 0.9) + 10
+    free[0] = int(need.total(3, None) / 0.9) + 10
     assert stack.plan(replace(WANTED, levels=(2,), count=9)).stages[0].fit.rows == 3
     with pytest.raises(ZooError, match="at_once=3"):
         stack.plan(replace(WANTED, levels=(2,), count=9, at_once=8))
@@ -352,6 +353,68 @@ def test_stopped_and_gone_on_with(stack: Stack, tmp_path: Path, at: int) -> None
             assert torch.equal(found[level].codes, codes)
         assert len(found[2].alignments) == 2
         assert found[2].alignments[0].shape == (40, len(WANTED.lyrics))
+
+
+def test_how_much_is_free_now_does_not_decide_how_numbers_are_rounded(
+    stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = replace(WANTED, count=3, levels=(2,))
+    fits = stack.plan(request).fits()
+    assert fits == {"2": [3, None, True]}
+    copied: list[int] = []
+    monkeypatch.setattr("zoo.stack.run.pack_all", lambda prior, rows: copied.append(rows))
+    monkeypatch.setattr("zoo.generate.sampler.pack_for_drawing", lambda *some: pytest.fail("decided anew"))
+    for packed, rows in ((True, [3]), (False, [])):
+        copied.clear()
+        list(carry_out(stack.plan(request, fits={"2": [3, None, packed]})))
+        assert copied == rows
+    assert stack.plan(request, fits={"2": [3, None]}).fits() == fits  # of an older run
+
+
+def test_going_on_where_less_memory_is_free(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    request = replace(WANTED, count=8, levels=(2,))
+    need, fits = stack.plan(request).stages[0].fit.need, {"2": [6, None, False]}
+    half = need_of(stack.tiers[0].config, guided=False, device=torch.device("cpu"), dtype=torch.bfloat16)
+    free = [0]
+    monkeypatch.setattr("zoo.stack.memory.available_bytes", lambda device: free[0])
+
+    def rows(of: Stack, **more: int) -> int:
+        return of.plan(replace(request, **more), fits=fits).stages[0].fit.rows
+
+    free[0] = need.total(6, None)
+    assert rows(stack) == 6
+    assert rows(stack, at_once=2) == 2
+    free[0] = int(need.total(4, None) / 0.9) + 10
+    assert rows(stack) == 4
+    assert rows(stack, at_once=6) == 4
+    monkeypatch.setattr(stack, "_dtype", torch.bfloat16)
+    free[0] = half.total(6, None)
+    assert rows(stack) == 6
+    free[0] = half.total(4, None)
+    with pytest.raises(ZooError, match=r"level 2 was begun with 6 rows at once, which take .* or say at_once=4, which"):
+        rows(stack)
+    assert rows(stack, at_once=4) == 4
+    free[0] = 0
+    with pytest.raises(ZooError, match=r"0\.00 GB free; free as much as there was then$"):
+        rows(stack)
+
+
+@pytest.mark.parametrize("at", [1, 50, 130])
+def test_segments_and_guidance_stopped_and_gone_on_with(stack: Stack, tmp_path: Path, at: int) -> None:
+    request = replace(WANTED, count=2, parallel_segments=3, guidance=(1.0, 2.0, 3.0), at_once=4)
+    whole, plan = codes_of(stack, request), stack.plan(request)
+    with Journal(tmp_path) as journal:
+        journal.begin({"fits": plan.fits()}, {})
+        for steps, event in enumerate(carry_out(plan, journal)):
+            if steps == at:
+                assert not isinstance(event, Finished)
+                break
+    with Journal(tmp_path) as journal:
+        again = stack.plan(request, journal.given(), journal.plan()["fits"])
+        found = {event.level: event.codes for event in carry_out(again, journal) if isinstance(event, Finished)}
+    assert set(found) == {2, 1, 0}
+    for level, codes in whole.items():
+        assert torch.equal(found[level], codes)
 
 
 @pytest.mark.parametrize("silent", [0, 1])

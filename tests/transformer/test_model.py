@@ -89,6 +89,18 @@ def test_chunks_equal_full_forward(name: str) -> None:
 
 @pytest.mark.parametrize("name", VARIANTS)
 @torch.no_grad()
+def test_rows_at_the_same_place_share_a_mask(name: str) -> None:
+    """To the last bit: stated lengths give every row a mask of its own."""
+    model = build(VARIANTS[name])
+    ids = torch.randint(0, 36, (3, 24))
+    shared, own = (model.new_cache(3) for _ in range(2))
+    for part in ids.split([3, 6, 15], dim=1):
+        lengths = torch.full((3,), part.shape[1])
+        assert torch.equal(model(part, cache=shared), model(part, lengths=lengths, cache=own))
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+@torch.no_grad()
 def test_ragged_rows_equal_single_rows(name: str) -> None:
     """Rows of unequal length in one cache, prompted with padding and stepped together, then extended raggedly."""
     model = build(VARIANTS[name])

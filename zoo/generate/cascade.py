@@ -100,7 +100,8 @@ class LevelSampler:
     """Draws what is missing of one level, for several rows at once: ``for drawn in LevelSampler(...)``.
 
     Args:
-        prior: of the level.
+        prior: of the level; its matrices are copied before, or not at all: how much memory is free now must not
+            decide how numbers are rounded.
         telling: what the prior is told.
         told: what is said of each row.
         codes: (rows, total) int64, of which the first ``known`` columns count; the others are filled in. Where a prior
@@ -180,6 +181,7 @@ class LevelSampler:
             conditioning=told,
             draw=replayed,
             chunk=self._chunk,
+            pack=False,
         )
         for position, step in enumerate(sampler, start=begin):
             if position < known:

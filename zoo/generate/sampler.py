@@ -44,6 +44,7 @@ class Sampler:
         draw: instead of greedy or seeded sampling, e.g. ``zoo.generate.draw.InverseCumulative``.
         seeds: of each sample, where equal prompts do not mean equal samples; None for ``sample_seeds``.
         chunk: read prompts in pieces of this many ids, to bound memory; None reads them whole.
+        pack: copy the network's matrices where drawing gains by it and memory is free now; False leaves it as it is.
 
     Raises:
         ZooError: an empty or too long prompt, ids outside the vocabulary, logits that are not finite.
@@ -62,6 +63,7 @@ class Sampler:
         draw: Draw | None = None,
         seeds: Sequence[int] | None = None,
         chunk: int | None = None,
+        pack: bool = True,
     ) -> None:
         self._network = network
         self._conditioning = prepared(network, conditioning)
@@ -75,7 +77,7 @@ class Sampler:
         self._end_ids = torch.tensor(list(end_ids), dtype=torch.int64)
         self._remaining = settings.max_new_tokens
 
-        if cache and isinstance(network, nn.Module):
+        if pack and cache and isinstance(network, nn.Module):
             pack_for_drawing(network, len(prompts), settings.max_new_tokens)
         prompts = [check_prompt(prompt, network, settings, index) for index, prompt in enumerate(prompts)]
         self._rows = torch.arange(len(prompts))

@@ -154,7 +154,7 @@ class Plan:
 
     def fits(self) -> dict[str, Any]:
         """Return what must stay as it is when the run is gone on with, as JSON holds it."""
-        return {str(stage.tier.level): [stage.fit.rows, stage.fit.chunk] for stage in self.stages}
+        return {str(stage.tier.level): [stage.fit.rows, stage.fit.chunk, stage.fit.packed] for stage in self.stages}
 
     def remarks(self) -> list[str]:
         """Return what people should know of it."""
@@ -330,11 +330,8 @@ def _stage(
         loaded=tier.loaded,
         device=device,
         dtype=dtype,
+        before=None if fits is None else fits.get(str(tier.level)),  # none where nothing was to be drawn
     )
-    if fits is not None:
-        rows, chunk = fits.get(str(tier.level), (fit.rows, fit.chunk))  # none where nothing was to be drawn
-        rows = min(rows, request.at_once or rows)  # fewer at once draw the same in float32 on a CPU
-        fit = Fit(rows=rows, chunk=chunk, need=fit.need)
     return Stage(
         tier=tier,
         given=given,

@@ -14,6 +14,7 @@ from zoo.generate.sampler import device_of
 from zoo.music.prior import Prior
 from zoo.stack.journal import MISSING, Journal
 from zoo.stack.plan import Plan, Stage
+from zoo.transformer.linear import pack_all
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,13 +90,20 @@ class _Level:
             group = range(first, min(first + stage.fit.rows, self.rows))
             known = min(self._known(row) for row in group)
             if known < stage.length:
-                prior = prior or stage.tier.load()
+                prior = prior or self._prior()
                 yield from self._group(prior, group, known)
         if self.journal is not None:
             self.journal.flush(sync=True)
         codes = self._joined()
         alignments = self._alignments(prior, codes)
         yield Finished(level=stage.tier.level, codes=codes, alignments=alignments)
+
+    def _prior(self) -> Prior:
+        """Return the prior, its matrices copied for all rows of the plan, however few are left to draw."""
+        prior = self.stage.tier.load()
+        if self.stage.fit.packed:
+            pack_all(prior, self.stage.fit.rows)
+        return prior
 
     def _known(self, row: int) -> int:
         missing = (self.codes[row] == MISSING).nonzero()

@@ -33,6 +33,11 @@ class LayerCache:
     keys: Tensor
     values: Tensor
 
+    @property
+    def bytes(self) -> int:
+        """Memory that they take."""
+        return _bytes(self.keys, self.values)
+
     def write(self, key: Tensor, value: Tensor, position: int) -> None:
         """Put in the keys and values (batch, heads, 1, head_width) at ``position``, the same for every row."""
         slot = int(self.pattern.slot(torch.tensor(position)))
@@ -74,6 +79,11 @@ class MemoryCache:
     values: Tensor | None = None
     mask: Tensor | None = None
 
+    @property
+    def bytes(self) -> int:
+        """Memory that they take."""
+        return _bytes(self.keys, self.values)
+
 
 @dataclass(kw_only=True)
 class TransformerCache:
@@ -114,8 +124,11 @@ class TransformerCache:
     @property
     def bytes(self) -> int:
         """Memory that keys and values take."""
-        tensors = [x for layer in self.layers for x in (layer.keys, layer.values) if x is not None]
-        return sum(x.numel() * x.element_size() for x in tensors)
+        return sum(layer.bytes for layer in self.layers)
+
+
+def _bytes(*tensors: Tensor | None) -> int:
+    return sum(x.numel() * x.element_size() for x in tensors if x is not None)
 
 
 def _map(layer: LayerCache | MemoryCache, change: Callable[[Tensor], Tensor]) -> LayerCache | MemoryCache:

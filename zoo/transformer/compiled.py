@@ -28,11 +28,16 @@ from zoo.transformer.route import Call, Step
 
 def made_for(blocks: Sequence[Block]) -> native.Native | None:
     """Return the compiled functions if they can take steps through ``blocks``, else None."""
+    weights = [weight for block in blocks for weight in block.parameters()]
+    return made_for_kind(blocks) if all(weight.is_cpu and weight.is_contiguous() for weight in weights) else None
+
+
+def made_for_kind(blocks: Sequence[Block]) -> native.Native | None:
+    """Return the compiled functions if they could take steps through ``blocks`` whose weights were on the CPU."""
     kind = blocks[0].feedforward_norm.weight.dtype if blocks else None
     if kind not in native.KINDS or not all(_plain(block) for block in blocks):
         return None
-    weights = [weight for block in blocks for weight in block.parameters()]
-    if not all(weight.is_cpu and weight.dtype is kind and weight.is_contiguous() for weight in weights):
+    if not all(weight.dtype is kind for block in blocks for weight in block.parameters()):
         return None
     functions = native.load()
     if functions is None or any(width % functions.lanes for block in blocks for width in _widths(block)):

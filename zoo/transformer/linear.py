@@ -170,19 +170,23 @@ def pack_for_drawing(network: nn.Module, rows: int, steps: int) -> None:
     of the memory free, nor for the view's few float32 rows.
     """
     weight = next(network.parameters(), None)
-    if weight is None or weight.device.type != "cpu" or steps < LEAST_STEPS or rows > PACKED_ROWS:
-        return
-    if weight.dtype is torch.float32 and rows <= VIEW_ROWS:
+    if weight is None or steps < LEAST_STEPS or not pays(rows, weight.device, weight.dtype):
         return
     size, room = sum(each.numel() * each.element_size() for each in network.parameters()), available_bytes()
     if room is None or 2 * size > room:
         return
-    _pack(network, rows)
+    pack_all(network, rows)
 
 
-def _pack(module: nn.Module, rows: int) -> None:
+def pays(rows: int, device: torch.device, dtype: torch.dtype) -> bool:
+    """Return whether many steps for so many rows gain by a copy of matrices of ``dtype``."""
+    return device.type == "cpu" and (VIEW_ROWS if dtype is torch.float32 else 0) < rows <= PACKED_ROWS
+
+
+def pack_all(module: nn.Module, rows: int) -> None:
+    """Copy the matrices of a network into the layout that is fastest for so many rows."""
     if isinstance(module, Packs):
         module.pack(rows)
         return
     for part in module.children():
-        _pack(part, rows)
+        pack_all(part, rows)

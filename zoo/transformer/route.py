@@ -131,17 +131,19 @@ class Extension(Route):
         self.positions = self.first[:, None] + torch.arange(ids.shape[1], device=ids.device)
         # Padding stands after a row's last id and is seen by nothing real; it must not look past the position table.
         self.positions = self.positions.clamp(max=cache.capacity - 1)
+        # Rows that stand at the same place see the same: the mask of one serves all, and takes no memory for each.
+        alike = lengths is None and bool((cache.lengths == cache.lengths[0]).all())
+        self._masks = slice(1 if alike else None)
 
     def attend(
         self, pattern: Pattern, cache: LayerCache | None, query: Tensor, key: Tensor, value: Tensor, dropout: float
     ) -> Tensor:
         assert cache is not None
-        held = cache.held(self.first)
-        at = torch.cat((held, self.positions), dim=1)[:, None, :]
-        real = torch.ones_like(self.positions, dtype=torch.bool)
-        real &= torch.arange(real.shape[1], device=real.device) < self.added[:, None]
+        held, positions = cache.held(self.first[self._masks]), self.positions[self._masks]
+        at = torch.cat((held, positions), dim=1)[:, None, :]
+        real = torch.arange(positions.shape[1], device=held.device) < self.added[self._masks, None]
         real = torch.cat((held >= 0, real), dim=1)[:, None, :]
-        mask = (pattern.sees(self.positions[:, :, None], at) & real)[:, None]
+        mask = (pattern.sees(positions[:, :, None], at) & real)[:, None]
         keys = torch.cat((cache.keys, key), dim=2)
         values = torch.cat((cache.values, value), dim=2)
         cache.fill(key, value, self.first, self.added)
