@@ -387,7 +387,7 @@ def test_going_on_where_less_memory_is_free(stack: Stack, monkeypatch: pytest.Mo
     free[0] = int(need.total(4, None) / 0.9) + 10
     assert rows(stack) == 4
     assert rows(stack, at_once=6) == 4
-    monkeypatch.setattr(stack, "_dtype", torch.bfloat16)
+    monkeypatch.setattr(stack, "dtype", torch.bfloat16)
     free[0] = half.total(6, None)
     assert rows(stack) == 6
     free[0] = half.total(4, None)
