@@ -42,6 +42,7 @@ PIECE = {
     "lyrics": "do re mi fa sol fa mi re do re mi sol mi re do",
     "parallel_segments": 8,
     "temperature": (0.5, 0.85, 0.9),  # the finest first: less than the usual 0.99 hisses less
+    "guidance": (1.0, 1.0, 2.0),  # the coarsest alone decides what is played
 }
 SECONDS, SHORT = 10.0, 1.0
 PAUSE = 0.004
