@@ -28,6 +28,7 @@ from zoo.finetune.material import Asked, Examples, HeadSettings
 from zoo.finetune.moves import MovedPictures
 from zoo.finetune.rows import encoded, in_windows, notes, used
 from zoo.model import Model
+from zoo.music.prior import Prior
 from zoo.tokenizers.none import NoTokenizer
 from zoo.train.supervised import Labels, Spans
 from zoo.transformer import heads as networks
@@ -72,6 +73,11 @@ class Trained(HeadSettings[Labelled]):
         Raises:
             ZooError: say why not.
         """
+        if isinstance(model.reader.network, Prior):
+            raise ZooError(
+                f"{name} is told of the music that it plays, and no head stands on it; zoo probe finds out what its "
+                "layers know of labels, and zoo embed writes features that any classifier can learn from"
+            )
         if isinstance(model.tokenizer, NoTokenizer):
             raise ZooError(
                 f"{name} has no tokenizer, so it reads no samples; put the tokenizer files beside its weights"
