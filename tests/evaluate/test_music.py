@@ -11,7 +11,7 @@ import soundfile
 import torch
 
 import zoo
-from tests.stack.parts import CHARACTERS, CONTEXT, HOPS, RATE, save
+from tests.stack.parts import CHARACTERS, CONTEXT, HOPS, RATE, loaded
 from zoo.errors import ZooError
 from zoo.evaluate.likelihood import Likelihood
 from zoo.evaluate.part import Data
@@ -27,14 +27,12 @@ LYRICS = "do re mi"
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save(tmp_path_factory.mktemp("stack"))
+    return tmp_path_factory.mktemp("stack")
 
 
 @pytest.fixture(scope="module")
 def stack(folder: Path) -> Stack:
-    loaded = zoo.load(folder, device="cpu")
-    assert isinstance(loaded, Stack)
-    return loaded
+    return loaded(folder)
 
 
 @pytest.fixture
@@ -93,7 +91,7 @@ def test_a_stack_level_by_level(stack: Stack, songs: Path) -> None:
 
 
 def test_a_lone_prior_is_as_in_its_stack(stack: Stack, folder: Path, songs: Path) -> None:
-    alone = Likelihood().run(zoo.load(folder.parent / "top", device="cpu"), Data(path=str(songs))).metrics
+    alone = Likelihood().run(zoo.load(folder / "top", device="cpu"), Data(path=str(songs))).metrics
     whole = Likelihood().run(stack, Data(path=str(songs))).metrics
     assert alone["loss"] == pytest.approx(whole["level_2_loss"], rel=1e-6)
     told = (songs / "metadata.csv").read_text()

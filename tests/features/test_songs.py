@@ -12,7 +12,7 @@ import soundfile
 import torch
 
 import zoo
-from tests.stack.parts import CONTEXT, HOPS, RATE, prior, save
+from tests.stack.parts import CONTEXT, HOPS, RATE, loaded, prior
 from zoo.errors import ZooError
 from zoo.features.extract import features
 from zoo.features.songs import SongReading
@@ -29,9 +29,7 @@ HOP = HOPS[2]
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Stack:
-    loaded = zoo.load(save(tmp_path_factory.mktemp("stack")), device="cpu")
-    assert isinstance(loaded, Stack)
-    return loaded
+    return loaded(tmp_path_factory.mktemp("stack"))
 
 
 def sound(codes: int) -> Any:

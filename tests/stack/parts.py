@@ -6,11 +6,13 @@ from pathlib import Path
 
 import torch
 
+from zoo.loading import load
 from zoo.model import Model
 from zoo.music.config import Above, Alignment, Labels, PrefixedLyrics, PriorConfig
 from zoo.music.names import Names
 from zoo.music.prior import Prior
 from zoo.music.stack import StackConfig
+from zoo.stack.model import Stack
 from zoo.tokenizers.audio.vqvae.config import VqvaeConfig
 from zoo.tokenizers.audio.vqvae.network import Vqvae
 from zoo.tokenizers.codecs import build_codec
@@ -71,6 +73,13 @@ def prior(*, top: bool) -> Prior:
         for parameter in made.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.3)
     return made
+
+
+def loaded(folder: Path) -> Stack:
+    """Load the stack that ``save`` writes below ``folder``."""
+    stack = load(save(folder), device="cpu")
+    assert isinstance(stack, Stack)
+    return stack
 
 
 def save(folder: Path) -> Path:

@@ -8,17 +8,21 @@ from typing import Any, Literal
 from zoo.data.read_sound import SoundRecords
 from zoo.data.song_tokens import SongPart, SongTokens
 from zoo.data.songs import facts_of
-from zoo.data.sound_tokens import encode_parts
+from zoo.data.sound_tokens import TokenPart, encode_parts
 from zoo.errors import ZooError
 from zoo.evaluate.held_out import Limited, measured, one_to_learn
 from zoo.evaluate.outcome import Outcome
 from zoo.evaluate.part import Data
 from zoo.evaluate.shown import of_sounds
+from zoo.features.songs import codec_of
 from zoo.model import Model
 from zoo.music.prior import Prior
 from zoo.stack.model import Stack
-from zoo.tokenizers.audio.base import AudioTokenizer
 
+Parts = tuple[TokenPart, TokenPart]
+"""Ids of what is learned from (here of one sound, for form's sake), and of what is held out."""
+TOP = (None, None)
+"""In the place of ``Parts``: no level stands above."""
 ENDS = 0.1
 """Part of each sound that is held out where no whole ones are, as in training."""
 COMPARE = "bits per second compare at an equal loss of the codec only: see zoo reconstruct"
@@ -39,7 +43,7 @@ def of_prior(model: Model, data: Data, batch: int) -> Outcome:
             "zoo stack codec=CODEC priors=COARSEST,…,FINEST out=DIR"
         )
     records = _records(data)
-    metrics, tokens = _level(model, None, records, batch)
+    metrics, tokens = _level(model, _encoded(model, records), TOP, records, batch)
     return _outcome(model, records, metrics, tokens)
 
 
@@ -55,14 +59,15 @@ def of_stack(stack: Stack, data: Data, batch: int) -> Outcome:
     records = _records(data)
     metrics: dict[str, Any] = {}
     nats, right, bits, tokens = 0.0, 0.0, 0.0, 0
-    above: AudioTokenizer | None = None
+    above: Parts | tuple[None, None] = TOP
     for level in stack.levels:
         model = stack.prior(level)
-        found, count = _level(model, above, records, batch)
+        own = _encoded(model, records)
+        found, count = _level(model, own, above, records, batch)
         metrics |= {f"level_{level}_{name}": value for name, value in found.items()}
         nats, right = nats + found["loss"] * count, right + found["accuracy"] * count
         bits, tokens = bits + found["bits_per_second"], tokens + count
-        above = stack.tokenizers[level]
+        above = own
     loss = nats / tokens
     whole = {
         "loss": loss,
@@ -78,21 +83,20 @@ def _records(data: Data) -> SoundRecords:
     return one_to_learn(records) if records.held_out else records
 
 
-def _level(model: Model, above: AudioTokenizer | None, records: SoundRecords, batch: int) -> tuple[dict[str, Any], int]:
-    """Return the metrics of one prior, and how many ids it predicted."""
-    tokenizer = model.tokenizer
-    if not isinstance(tokenizer, AudioTokenizer):
-        raise ZooError(
-            "this prior has no codec, so it reads codes and no sounds; put both together: "
-            "zoo stack codec=CODEC priors=PRIOR out=DIR"
-        )
+def _encoded(model: Model, records: SoundRecords) -> Parts:
+    return encode_parts(records, codec_of(model.tokenizer), fraction=ENDS, classes=None)
+
+
+def _level(
+    model: Model, own: Parts, above: Parts | tuple[None, None], records: SoundRecords, batch: int
+) -> tuple[dict[str, Any], int]:
+    """Return the metrics of one prior on ids of its level and of the one above, and how many ids it predicted."""
+    tokenizer = codec_of(model.tokenizer)
     genre: Literal["genre", "label"] = model.recipe.get("data", {}).get("genre", "genre")
     facts = facts_of(records)
-    own = encode_parts(records, tokenizer, fraction=ENDS, classes=None)
-    over = (None, None) if above is None else encode_parts(records, above, fraction=ENDS, classes=None)
     train, held_out = (
         SongPart(ids=ids, above=coarser, facts=facts, names=records.names, genre=genre)
-        for ids, coarser in zip(own, over, strict=True)
+        for ids, coarser in zip(own, above, strict=True)
     )
     rows = SongTokens(train=train, held_out=held_out, tokenizer=tokenizer, unlabelled=0.0)
     rows.check(model.network)

@@ -19,6 +19,20 @@ from zoo.tokenizers.audio.base import AudioTokenizer
 from zoo.tokenizers.base import Tokenizer
 
 
+def codec_of(tokenizer: Tokenizer[Any]) -> AudioTokenizer:
+    """Return the tokenizer of a prior that reads sounds.
+
+    Raises:
+        ZooError: it has none, as a prior that came without its codec.
+    """
+    if not isinstance(tokenizer, AudioTokenizer):
+        raise ZooError(
+            "this prior has no codec, so it reads codes and no sounds; put both together: "
+            "zoo stack codec=CODEC priors=PRIOR out=DIR"
+        )
+    return tokenizer
+
+
 class SongReading(Reading):
     """Cuts sounds into a prior's windows side by side, each behind the id that begins one.
 
@@ -34,18 +48,14 @@ class SongReading(Reading):
     """
 
     def __init__(self, network: Prior, tokenizer: Tokenizer[Any]) -> None:
-        if not isinstance(tokenizer, AudioTokenizer):
-            raise ZooError(
-                "this prior has no codec, so it reads codes and no sounds; put both together: "
-                "zoo stack codec=CODEC priors=PRIOR out=DIR"
-            )
         if network.config.above is not None:
             raise ZooError(
                 "this prior is told the codes of a coarser level beside its own; features are those of a stack's "
                 "coarsest prior: name the stack, or that prior"
             )
-        self.tokenizer, self._codec, self._network = tokenizer, tokenizer, network
-        self._telling = Telling(config=network.config, hop=tokenizer.hop)
+        self.tokenizer, self._network = tokenizer, network
+        self._codec = codec_of(tokenizer)
+        self._telling = Telling(config=network.config, hop=self._codec.hop)
         self._start = torch.tensor([network.start_id])
 
     def windows(self, sample: Any) -> Iterator[Window]:
