@@ -19,6 +19,8 @@ from zoo.transformer.model import Transformer
 
 NetworkConfig = TransformerConfig | RecurrentConfig | PriorConfig
 AnyNetwork = Transformer | RecurrentNetwork | Prior
+Headed = Transformer | Prior
+"""Networks that a head can stand on, which classifies."""
 Module = TypeVar("Module", bound=nn.Module)
 
 
@@ -29,6 +31,11 @@ def build_network(config: NetworkConfig) -> AnyNetwork:
     if isinstance(config, PriorConfig):
         return Prior(config)
     return RecurrentNetwork(config)
+
+
+def transformer_of(network: Headed) -> Transformer:
+    """Return the transformer that a network is, or the one in a prior, on which the head stands."""
+    return network.transformer if isinstance(network, Prior) else network
 
 
 def outline(config: NetworkConfig) -> AnyNetwork:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from zoo import settings
-from zoo.architecture import AnyNetwork, NetworkConfig, count_parameters
+from zoo.architecture import AnyNetwork, Headed, NetworkConfig, count_parameters, transformer_of
 from zoo.classify.predict import Classifier
 from zoo.classify.prediction import Prediction as Prediction
 from zoo.drawing import Drawer
@@ -31,7 +31,6 @@ from zoo.tokenizers.image.kept import Kept
 from zoo.tokenizers.image.pixels import Picture
 from zoo.tokenizers.none import NoTokenizer
 from zoo.transformer.heads import AnyPool, Mean
-from zoo.transformer.model import Transformer
 from zoo.weights import folder as folders
 from zoo.weights.tensors import named_weights
 
@@ -76,7 +75,7 @@ class Model:
         self.modality = spec.modality
         self.card = dict(card or {})
         self.recipe = dict(recipe or {})
-        own = getattr(network.config, "head", None)
+        own = transformer_of(network).config.head if isinstance(network, Headed) else None
         self.head = head or self.card.get("head") or (None if own is None else settings.tag(type(own)))
 
     @property
@@ -358,7 +357,7 @@ class Model:
         pad_id = self.tokenizer.spec.pad_id
         if mask is None and pad_id is not None and self.network.causal:
             mask = without_padding(ids, pad_id)
-        if not isinstance(self.network, Transformer):
+        if not isinstance(self.network, Headed):
             raise ZooError("this network has no head that classifies")
         padded = PaddedIds(ids, mask, vocabulary=self.network.vocabulary)
         told = prepared(self.network, self._drawer.prompts.told(padded, conditions))
@@ -392,7 +391,7 @@ class Model:
         Raises:
             ZooError: a model without such a head, or without a tokenizer.
         """
-        if not isinstance(self.network, Transformer):
+        if not isinstance(self.network, Headed):
             raise ZooError("this network has no head that classifies")
         ours = "head" in self.card  # transformers shows its classifiers pictures without the start id
         both = bool(self.card.get("both_orders"))

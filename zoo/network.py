@@ -53,6 +53,19 @@ class Conditioning:
         padded = pad_sequence(list(sources), batch_first=True)
         return cls(source=padded, source_lengths=None if bool((lengths == lengths[0]).all()) else lengths)
 
+    def to(self, device: torch.device) -> Conditioning:
+        """Return the same on ``device``."""
+        given = {name: value for name, value in vars(self).items() if value is not None}
+        return Conditioning(**{name: value.to(device, non_blocking=True) for name, value in given.items()})
+
+    @classmethod
+    def joined(cls, rows: Sequence[Conditioning]) -> Conditioning | None:
+        """Return what several batches are told of the same kinds and lengths, one below the other; None for none."""
+        if not rows:
+            return None
+        names = [name for name, value in vars(rows[0]).items() if value is not None]
+        return cls(**{name: torch.cat([vars(row)[name] for row in rows]) for name in names})
+
 
 class Cache(Protocol):
     """What a model remembers of the ids it has seen: allocated once, written in place, one row per sequence."""

@@ -326,15 +326,3 @@ def test_damaged_codes_are_read_or_refused(tmp_path: Path) -> None:
             file.write_bytes(damaged)
             with contextlib.suppress(ZooError):  # nothing else may be raised
                 assert np.array_equal(read_codes(file).get("level_2", whole), whole)
-
-
-def test_no_head_stands_on_music_that_is_told_of(
-    parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for name in ("stack", "top"):
-        words = [f"data.path={tmp_path}", "head=classification", f"out={tmp_path / 'headed'}", "device=cpu"]
-        assert main(["finetune", str(parts / name), *words]) == 2
-        said = capsys.readouterr().err
-        assert "no head stands on it; zoo probe finds out" in said
-        assert said.count("\n") == 1
-    assert not (tmp_path / "headed").exists()

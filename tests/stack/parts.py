@@ -29,7 +29,7 @@ NAMES = Names(artists={"flute": 1, "organ": 2}, genres={"hymn": 1, "folk": 2})
 
 
 def codec() -> Vqvae:
-    """A codec of three levels, each twice as coarse as the next."""
+    """A codec of three levels, each twice as coarse as the next, whose codes are moments of a rising, fading tone."""
     torch.manual_seed(0)
     config = VqvaeConfig(
         rate=RATE,
@@ -43,8 +43,14 @@ def codec() -> Vqvae:
     )
     made = build_codec(config)
     assert isinstance(made, Vqvae)
-    for level in range(made.levels):
-        made.codebook(level).adopt(torch.randn(CODES, 4))
+    with torch.no_grad():  # as drawn, features are nearly constant, and every sound the same code
+        for name, weight in made.named_parameters():
+            weight.mul_(0.0 if name.endswith("bias") else 1.0 if "residual" in name else 6**0.5)
+        time = torch.arange(RATE) / RATE
+        heard = torch.linspace(1, 0, RATE) * torch.sin(2 * torch.pi * 400 * time**2)
+        for level in range(made.levels):
+            features = made.features(heard[None, :, None], level)[0]
+            made.codebook(level).adopt(features[torch.linspace(0, len(features) - 1, CODES).long()])
     return made.eval()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor
@@ -14,6 +14,10 @@ from torch.nn import functional
 from zoo.classify.scores import Report, of_choices, of_labels, of_several
 from zoo.errors import ZooError
 from zoo.transformer.heads import Head, MultiLabel, MultipleChoice, Span
+
+Together = Literal["sum", "mean"]
+"""What the logits of a sample's rows come to: those of both orders of a pair are added (Radford et al. 2018, section 3.3),
+those of a sound's windows, of which there are more or fewer, averaged."""
 
 
 class Kind(ABC):
@@ -47,14 +51,17 @@ class OneLabel(Kind):
 
     Attributes:
         weights: what a sample of each label counts in the loss, about 1 on average; empty where all count alike.
+        together: what the logits of its rows come to.
     """
 
     weights: tuple[float, ...] = ()
+    together: Together = "sum"
 
     def gathered(self, logits: Tensor, groups: Tensor) -> Tensor:
-        """Return the sum over the rows of each sample."""
-        samples = int(groups[-1]) + 1
-        return logits.new_zeros(samples, logits.shape[1]).index_add(0, groups, logits)
+        """Return the sum or mean over the rows of each sample."""
+        counts = torch.bincount(groups)
+        total = logits.new_zeros(len(counts), logits.shape[1]).index_add(0, groups, logits)
+        return total / counts[:, None] if self.together == "mean" else total
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return the summed cross-entropy."""
@@ -76,13 +83,15 @@ class SeveralLabels(Kind):
 
     Attributes:
         weights: what a sample that has a label counts in that label's loss; empty for 1.
+        together: what the logits of its rows come to.
     """
 
     weights: tuple[float, ...] = ()
+    together: Together = "sum"
 
     def gathered(self, logits: Tensor, groups: Tensor) -> Tensor:
-        """Return the sum over the rows of each sample."""
-        return OneLabel().gathered(logits, groups)
+        """Return the sum or mean over the rows of each sample."""
+        return OneLabel(together=self.together).gathered(logits, groups)
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return the summed mean over labels of binary cross-entropies; ``labels`` (samples, labels) are 0 or 1."""
@@ -129,8 +138,12 @@ class Choices(Kind):
 AnyKind: TypeAlias = OneLabel | SeveralLabels | Choices
 
 
-def kind_of(head: Head | None) -> AnyKind:
+def kind_of(head: Head | None, *, together: Together = "sum") -> AnyKind:
     """Return what the logits of a head mean.
+
+    Args:
+        head: of a network.
+        together: what those of a sample's rows come to, where they are of labels.
 
     Raises:
         ZooError: no head, or one whose logits are of positions.
@@ -140,4 +153,4 @@ def kind_of(head: Head | None) -> AnyKind:
         raise ZooError(f"this model has {what}; give it one with 'zoo finetune CHECKPOINT data.path=PATH'")
     if isinstance(head, MultipleChoice):
         return Choices()
-    return SeveralLabels() if isinstance(head, MultiLabel) else OneLabel()
+    return (SeveralLabels if isinstance(head, MultiLabel) else OneLabel)(together=together)

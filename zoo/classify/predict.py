@@ -7,16 +7,42 @@ from typing import Any
 
 import torch
 
+from zoo.architecture import Headed, transformer_of
 from zoo.classify.answers import Answers
-from zoo.classify.kinds import SeveralLabels, kind_of
+from zoo.classify.kinds import SeveralLabels, Together, kind_of
 from zoo.classify.prediction import JOIN, Prediction
 from zoo.classify.reading import Reader, Row, collate
+from zoo.classify.songs import SongReader
 from zoo.data.records import TextRow
 from zoo.errors import ZooError
 from zoo.generate.sampler import device_of, evaluation_mode
+from zoo.music.prior import Prior
 from zoo.tokenizers.base import Tokenizer
 from zoo.transformer.heads import Span
 from zoo.transformer.model import Transformer
+
+
+def reader_of(
+    network: Headed,
+    tokenizer: Tokenizer[Any],
+    *,
+    both_orders: bool = False,
+    start: bool = True,
+    context: int | None = None,
+) -> Reader | SongReader:
+    """Return what makes a network's rows; arguments are those of ``Reader``, of which a prior takes ``context``.
+
+    Raises:
+        ZooError: no tokenizer, or a prior that reads no sounds.
+    """
+    if isinstance(network, Prior):
+        return SongReader(network, tokenizer, context=context)
+    return Reader(network, tokenizer, both_orders=both_orders, start=start, context=context)
+
+
+def together_in(network: Headed) -> Together:
+    """Return what the logits of a sample's rows come to: those of windows of music are averaged."""
+    return "mean" if isinstance(network, Prior) else "sum"
 
 
 class Classifier:
@@ -32,12 +58,12 @@ class Classifier:
     """
 
     def __init__(
-        self, network: Transformer, tokenizer: Tokenizer[Any], *, both_orders: bool = False, start: bool = True
+        self, network: Headed, tokenizer: Tokenizer[Any], *, both_orders: bool = False, start: bool = True
     ) -> None:
         self.network = network
-        self.reader = Reader(network, tokenizer, both_orders=both_orders, start=start)
-        self.head = network.config.head
-        self.kind = None if isinstance(self.head, Span) else kind_of(self.head)
+        self.reader = reader_of(network, tokenizer, both_orders=both_orders, start=start)
+        self.head = transformer_of(network).config.head
+        self.kind = None if isinstance(self.head, Span) else kind_of(self.head, together=together_in(network))
 
     def predict(self, samples: Iterable[tuple[str, Any]], *, batch: int = 16) -> Iterator[Prediction]:
         """Yield what each sample is, in order.
@@ -53,6 +79,8 @@ class Classifier:
         for name, sample in samples:
             try:
                 if self.kind is None:
+                    assert isinstance(self.network, Transformer)
+                    assert isinstance(self.reader, Reader)
                     yield Answers(self.network, self.reader).answer(sample)
                     continue
                 waiting.append((sample, self.reader.rows(sample)))

@@ -59,6 +59,7 @@ class Row:
         segments: int64 (time,), None where the network has no token types.
         second: where the second part begins; 0 where there is none.
         cut: ids of the sample that there was no room for.
+        told: what a prior of music is told of it, one row of what all rows are told of; None for nothing.
     """
 
     ids: Tensor
@@ -66,6 +67,7 @@ class Row:
     segments: Tensor | None = None
     second: int = 0
     cut: int = 0
+    told: Conditioning | None = None
 
 
 class Reader:
@@ -191,10 +193,13 @@ class Reader:
 
     def _targets(self, ids: Tensor) -> Tensor | None:
         """Return what each position of a causal network predicts: the next id, if it can be predicted at all."""
-        if not self.network.causal:
-            return None
-        following = torch.cat([ids[1:], torch.tensor([IGNORED])])
-        return following.where(following < self.network.output_vocabulary, IGNORED)
+        return following(ids, self.network.output_vocabulary) if self.network.causal else None
+
+
+def following(ids: Tensor, count: int) -> Tensor:
+    """Return what each position (time,) predicts: the next id, if it is one of the ``count`` that can be predicted."""
+    after = torch.cat([ids[1:], torch.tensor([IGNORED])])
+    return after.where(after < count, IGNORED)
 
 
 def frame_of(network: Transformer, tokenizer: Tokenizer[Any], *, start: bool = True) -> Frame:
@@ -251,7 +256,9 @@ def collate(
     lengths = torch.tensor([len(row.ids) for row in rows])
     targets = [torch.full_like(row.ids, IGNORED) if row.targets is None else row.targets for row in rows]
     segments = [row.segments for row in rows if row.segments is not None]
-    told = Conditioning(segments=pad_sequence(segments, batch_first=True)) if segments else None
+    told = Conditioning.joined([row.told for row in rows if row.told is not None])
+    if segments:
+        told = replace(told or Conditioning(), segments=pad_sequence(segments, batch_first=True))
     return Batch(
         ids=pad_sequence([row.ids for row in rows], batch_first=True).long(),
         targets=pad_sequence(targets, batch_first=True, padding_value=IGNORED).long(),

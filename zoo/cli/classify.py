@@ -69,7 +69,7 @@ def run(call: Call) -> dict[str, Any]:
 
     check_columns(columns)
     model = load(target, device=keys.device, dtype=keys.dtype)
-    classifier = model.classifier()
+    classifier = model.reader.classifier()
     names = list(_samples(keys, files, model, columns))
     said = list(classifier.predict(((one.name, _read(one)) for one in names), batch=keys.batch))
     rows = [

@@ -54,7 +54,7 @@ class Batch:
             ids=self.ids.to(device, non_blocking=True),
             targets=self.targets.to(device, non_blocking=True),
             lengths=None if self.lengths is None else self.lengths.to(device, non_blocking=True),
-            conditioning=None if self.conditioning is None else _move(self.conditioning, device),
+            conditioning=None if self.conditioning is None else self.conditioning.to(device),
             labels=None if self.labels is None else self.labels.to(device, non_blocking=True),
             groups=None if self.groups is None else self.groups.to(device, non_blocking=True),
         )
@@ -76,13 +76,6 @@ def _part(rows: Rows, index: int, count: int) -> Rows:
     values: dict[str, Any] = {field.name: getattr(rows, field.name) for field in dataclasses.fields(rows)}
     parts = {name: each.tensor_split(count)[index] for name, each in values.items() if isinstance(each, Tensor)}
     return dataclasses.replace(rows, **(values | parts))
-
-
-def _move(conditioning: Conditioning, device: torch.device) -> Conditioning:
-    tensors = {field.name: getattr(conditioning, field.name) for field in dataclasses.fields(conditioning)}
-    return Conditioning(
-        **{name: tensor.to(device, non_blocking=True) for name, tensor in tensors.items() if tensor is not None}
-    )
 
 
 @dataclass(frozen=True, kw_only=True)

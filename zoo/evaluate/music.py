@@ -14,8 +14,8 @@ from zoo.evaluate.held_out import Limited, measured, one_to_learn
 from zoo.evaluate.outcome import Outcome
 from zoo.evaluate.part import Data
 from zoo.evaluate.shown import of_sounds
-from zoo.features.songs import codec_of
 from zoo.model import Model
+from zoo.music.hearing import codec_of
 from zoo.music.prior import Prior
 from zoo.stack.model import Stack
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
+from zoo.architecture import Headed, transformer_of
 from zoo.evaluate.classification import Answers, Classification
 from zoo.evaluate.likelihood import Likelihood
 from zoo.evaluate.questions import Lambada, Questions
@@ -11,7 +12,6 @@ from zoo.evaluate.samples import Samples
 from zoo.model import Model
 from zoo.stack.model import Stack
 from zoo.transformer.heads import Span
-from zoo.transformer.model import Transformer
 
 Task: TypeAlias = Likelihood | Classification | Answers | Questions | Lambada | Samples
 
@@ -21,10 +21,10 @@ def choose(model: Model) -> Task:
     if isinstance(model, Stack):
         return Likelihood()
     network = model.network
-    head = network.config.head if isinstance(network, Transformer) else None
-    if head is None or not isinstance(network, Transformer):
+    config = transformer_of(network).config if isinstance(network, Headed) else None
+    if config is None or config.head is None:
         return Likelihood()
-    if isinstance(head, Span):
+    if isinstance(config.head, Span):
         return Answers()
-    own = "head" in model.card or network.config.output_transform is None  # BERT's next sentence is no task of its own
+    own = "head" in model.card or config.output_transform is None  # BERT's next sentence is no task of its own
     return Classification() if own else Likelihood()

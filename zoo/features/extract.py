@@ -150,22 +150,14 @@ def _pooled(network: AnyNetwork, rows: Sequence[Window], layers: Sequence[int], 
     ragged = None if bool((lengths == lengths[0]).all()) else lengths
     device = device_of(network)
     ids = pad_sequence([row.ids for row in rows], batch_first=True).to(device)
-    told = _joined([row.told for row in rows if row.told is not None], device)
+    told = Conditioning.joined([row.told for row in rows if row.told is not None])
     pooled: list[Tensor] = []
-    for layer, state in enumerate(network.features(ids, lengths=ragged, conditioning=told)):
+    for layer, state in enumerate(network.features(ids, lengths=ragged, conditioning=told and told.to(device))):
         if layer == layers[len(pooled)]:
             pooled.append(pool(state.float(), ragged).cpu())
         if len(pooled) == len(layers):
             break
     return pooled
-
-
-def _joined(told: Sequence[Conditioning], device: torch.device) -> Conditioning | None:
-    """Return what is told of each row as that of all rows; None for nothing."""
-    if not told:
-        return None
-    names = [name for name, value in vars(told[0]).items() if value is not None]
-    return Conditioning(**{name: torch.cat([vars(one)[name] for one in told]).to(device) for name in names})
 
 
 def _add(sums: dict[int, _Sum], number: int, vectors: list[Tensor], count: int, pool: AnyPool) -> None:

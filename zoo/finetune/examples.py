@@ -63,6 +63,16 @@ class Part:
             yield self.batch(range(first, min(first + size, len(self))))
 
 
+@dataclass(frozen=True, kw_only=True)
+class OneWindow(Part):
+    """Sounds of which one window is learned from each time, another one the next."""
+
+    def seen(self, place: int, random: np.random.Generator) -> Sequence[Row]:
+        """Return one of the rows of a sound, by chance."""
+        rows = self.rows[place]
+        return [rows[int(random.integers(len(rows)))]]
+
+
 class ExampleData(TokenData):
     """Samples in three parts.
 

@@ -7,27 +7,39 @@ import dataclasses
 import torch
 from torch import nn
 
-from zoo.architecture import outline
+from zoo.architecture import Headed, outline
 from zoo.errors import ZooError
+from zoo.music.prior import Prior
 from zoo.transformer.heads import First, Head
 from zoo.transformer.model import Transformer
 
 
-@torch.no_grad()
-def with_head(network: Transformer, head: Head, *, more: int = 0, seed: int = 0) -> Transformer:
+def with_head(network: Headed, head: Head, *, more: int = 0, seed: int = 0) -> Headed:
     """Return ``network`` with ``head``; all else is shared with it, not copied.
 
     A head of the same labels and shape goes on as it is; any other is drawn anew.
 
     Args:
         network: is of no use afterwards.
-        head: the new one.
-        more: ids that are put after the vocabulary, to be read and predicted.
+        head: the new one; a prior's stands on the transformer in it.
+        more: ids that are put after the vocabulary of a transformer, to be read and predicted.
         seed: of the new weights.
 
     Raises:
         ZooError: a head that the network cannot have.
     """
+    if isinstance(network, Transformer):
+        return _grown(network, head, more, seed)
+    inner = _grown(network.transformer, head, 0, seed)
+    made = outline(dataclasses.replace(network.config, transformer=inner.config))
+    assert isinstance(made, Prior)
+    for name, part in network.named_children():
+        setattr(made, name, inner if part is network.transformer else part)
+    return made
+
+
+@torch.no_grad()
+def _grown(network: Transformer, head: Head, more: int, seed: int) -> Transformer:
     old = network.config
     ids = old.vocabulary + more
     predicted = old.output_vocabulary

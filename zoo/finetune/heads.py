@@ -11,16 +11,19 @@ from typing import Any, ClassVar, Literal, TypeAlias
 import torch
 from torch import Tensor
 
+from zoo.architecture import Headed, transformer_of
 from zoo.classify.answers import Answers, Window
-from zoo.classify.kinds import AnyKind, Choices, OneLabel, SeveralLabels
+from zoo.classify.kinds import AnyKind, Choices, OneLabel, SeveralLabels, Together
 from zoo.classify.labels import right_choice, split_labels
+from zoo.classify.predict import reader_of, together_in
 from zoo.classify.prediction import JOIN
 from zoo.classify.reading import OWN_IDS, Reader
+from zoo.classify.songs import SongReader
 from zoo.data.labelled import check_labels, read_labelled
 from zoo.data.read_questions import read_questions
 from zoo.data.records import Records
 from zoo.errors import ZooError, suggest
-from zoo.finetune.examples import LabelledData, QuestionData
+from zoo.finetune.examples import LabelledData, OneWindow, QuestionData
 from zoo.finetune.growing import with_head
 from zoo.finetune.labelled import Labelled
 from zoo.finetune.language_model import LanguageModel
@@ -28,6 +31,7 @@ from zoo.finetune.material import Asked, Examples, HeadSettings
 from zoo.finetune.moves import MovedPictures
 from zoo.finetune.rows import encoded, in_windows, notes, used
 from zoo.model import Model
+from zoo.music.hearing import Hearing
 from zoo.music.prior import Prior
 from zoo.tokenizers.none import NoTokenizer
 from zoo.train.supervised import Labels, Spans
@@ -42,7 +46,8 @@ class Trained(HeadSettings[Labelled]):
     """A new layer on the network's features, and what is the same for all of them.
 
     Attributes:
-        pool: which positions it looks at: mean (Image GPT), first (BERT) or last (GPT); auto for the family's own.
+        pool: which positions it looks at: mean (Image GPT, and priors of music as Castellon et al. 2021 read Jukebox),
+            first (BERT) or last (GPT); auto for the family's own.
         layer: what it looks at: the input of this block behind its first norm; None for the last hidden state.
         dropout: probability, on the pooled features.
         generative: weight of the loss of the next ids beside its own; None for GPT-1's 0.5 of text and sound, Image
@@ -73,18 +78,15 @@ class Trained(HeadSettings[Labelled]):
         Raises:
             ZooError: say why not.
         """
-        if isinstance(model.reader.network, Prior):
-            raise ZooError(
-                f"{name} is told of the music that it plays, and no head stands on it; zoo probe finds out what its "
-                "layers know of labels, and zoo embed writes features that any classifier can learn from"
-            )
+        if isinstance(model.network, Prior):
+            Hearing(model.network, model.tokenizer)  # refuses those that read no sounds
         if isinstance(model.tokenizer, NoTokenizer):
             raise ZooError(
                 f"{name} has no tokenizer, so it reads no samples; put the tokenizer files beside its weights"
             )
-        network = model.network
-        if not isinstance(network, Transformer):
+        if not isinstance(model.network, Headed):
             raise ZooError(f"{name} is a recurrent network, and heads stand on transformers; use another checkpoint")
+        network = transformer_of(model.network)
         if network.source_context is not None:
             raise ZooError(f"{name} turns a source into a target; heads need a model of one text, picture or sound")
         if not network.causal and self.generative:
@@ -100,18 +102,18 @@ class Trained(HeadSettings[Labelled]):
             what = tag_of(self)
             raise ZooError(f"head={what} reads texts, and {name} makes {model.modality}; use head=classification")
 
-    def pooled(self, network: Transformer, model: Model) -> networks.AnyPool:
+    def pooled(self, model: Model) -> networks.AnyPool:
         """Return what ``pool`` stands for."""
         if self.pool != "auto":
             return POOLS[self.pool]
-        if model.modality == "image":
+        if model.modality == "image" or isinstance(model.network, Prior):
             return networks.Mean()
-        return networks.Last() if network.causal else networks.First()
+        return networks.Last() if model.network.causal else networks.First()
 
-    def grown(self, model: Model, head: networks.Head, asked: Asked) -> Transformer:
+    def grown(self, model: Model, head: networks.Head, asked: Asked) -> Headed:
         """Return the network with its new head, and with GPT-1's ids where they are wanted."""
         network = model.network
-        assert isinstance(network, Transformer)
+        assert isinstance(network, Headed)
         exact = network.vocabulary == model.tokenizer.spec.vocabulary_size
         could = network.causal and model.modality == "text"
         if self.ids == "own" and not (could and exact and asked.grows):
@@ -146,7 +148,7 @@ class OfSamples(Trained):
         """Return the layer for such labels."""
 
     @abstractmethod
-    def kind(self, labels: Tensor, count: int) -> AnyKind:
+    def kind(self, labels: Tensor, count: int, together: Together) -> AnyKind:
         """Return what the logits mean, with the weights that balance ``labels`` of the training part."""
 
     def records(self, data: Labelled, model: Model) -> Records[Any]:
@@ -169,12 +171,14 @@ class OfSamples(Trained):
         records = self.records(data, model)
         names, labels, groups = self.labels(records, data)
         network = self.grown(model, self.head(names, model), asked)
-        reader = Reader(network, model.tokenizer, both_orders=self.both_orders, context=asked.context)
+        reader = reader_of(network, model.tokenizer, both_orders=self.both_orders, context=asked.context)
         parts = data.parts(records, groups, asked.seed)
         made = [encoded(records, numbers, labels, reader.rows) for numbers in parts]
-        if data.moves.any:
+        if isinstance(reader, SongReader):
+            made[0] = OneWindow(**vars(made[0]))
+        elif data.moves.any:
             made[0] = MovedPictures(**vars(made[0]), moves=data.moves, reader=reader)
-        kind = self.kind(made[0].labels, len(names))
+        kind = self.kind(made[0].labels, len(names), together_in(network))
         examples = LabelledData(train=made[0], validation=made[1], test=made[2], kind=kind, names=names)
         entry = {"name": records.title, "license": "not stated", "sha256": records.sha256}
         return Examples(
@@ -200,22 +204,20 @@ class Classification(OfSamples):
 
     def head(self, names: tuple[str, ...], model: Model) -> networks.Head:
         """Return a linear layer; with a bias in BERT, without one elsewhere, as Hugging Face's are."""
-        network = model.network
-        assert isinstance(network, Transformer)
         return networks.Classification(
             labels=names,
-            pool=self.pooled(network, model),
-            bias=not network.causal,
+            pool=self.pooled(model),
+            bias=not model.network.causal,
             dropout=self.dropout,
             layer=self.layer,
         )
 
-    def kind(self, labels: Tensor, count: int) -> AnyKind:
+    def kind(self, labels: Tensor, count: int, together: Together) -> AnyKind:
         """Return a softmax."""
         if not self.balance:
-            return OneLabel()
+            return OneLabel(together=together)
         counts = torch.bincount(labels, minlength=count).clamp(min=1)
-        return OneLabel(weights=tuple((len(labels) / (count * counts)).tolist()))
+        return OneLabel(weights=tuple((len(labels) / (count * counts)).tolist()), together=together)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -278,12 +280,13 @@ class MultiLabel(Classification):
         assert isinstance(like, networks.Classification)
         return networks.MultiLabel(**{one.name: getattr(like, one.name) for one in dataclasses.fields(like)})
 
-    def kind(self, labels: Tensor, count: int) -> AnyKind:
+    def kind(self, labels: Tensor, count: int, together: Together) -> AnyKind:
         """Return a sigmoid for each label."""
         if not self.balance:
-            return SeveralLabels()
+            return SeveralLabels(together=together)
         there = labels.sum(dim=0).clamp(min=1)
-        return SeveralLabels(weights=tuple(((len(labels) - there) / there).clamp(min=1e-3).tolist()))
+        weights = ((len(labels) - there) / there).clamp(min=1e-3)
+        return SeveralLabels(weights=tuple(weights.tolist()), together=together)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -306,11 +309,9 @@ class MultipleChoice(OfSamples):
 
     def head(self, names: tuple[str, ...], model: Model) -> networks.Head:
         """Return a layer that gives each choice a score."""
-        network = model.network
-        assert isinstance(network, Transformer)
-        return networks.MultipleChoice(pool=self.pooled(network, model), dropout=self.dropout, layer=self.layer)
+        return networks.MultipleChoice(pool=self.pooled(model), dropout=self.dropout, layer=self.layer)
 
-    def kind(self, labels: Tensor, count: int) -> AnyKind:
+    def kind(self, labels: Tensor, count: int, together: Together) -> AnyKind:
         """Return a softmax over the choices."""
         if self.balance:
             raise ZooError("balance: choices have no labels that could be rare; leave it out")
@@ -332,6 +333,7 @@ class Span(Trained):
         data.moves.check(model.tokenizer)
         records = read_questions(data.path)
         network = self.grown(model, networks.Span(dropout=self.dropout, layer=self.layer), asked)
+        assert isinstance(network, Transformer)  # others make no text
         reader = Reader(network, model.tokenizer, context=asked.context)
         passages = [records[number].passage for number in range(len(records))]
         kept: dict[int, Sequence[Window]] = {}

@@ -15,12 +15,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from zoo.architecture import Headed, transformer_of
 from zoo.errors import ZooError
 from zoo.finetune.growing import with_head
 from zoo.model import Model
 from zoo.settings import build, tag
 from zoo.transformer.heads import Head
-from zoo.transformer.model import Transformer
 from zoo.weights.files import make_writable, read_json, write_file
 from zoo.weights.tensors import named_weights, read_tensors, write_tensors
 
@@ -56,11 +56,10 @@ def insert(network: nn.Module, *, rank: int, scale: float) -> None:
     Raises:
         ZooError: the network has no blocks.
     """
-    blocks = getattr(network, "blocks", None)
-    if not isinstance(blocks, nn.ModuleList):
+    if not isinstance(network, Headed):
         raise ZooError("method=lora is for transformers, and this network has no blocks; use method=full")
     torch.manual_seed(0)  # what is drawn must be the same in a run that goes on
-    for module in [module for module in blocks.modules() if isinstance(module, nn.Linear)]:
+    for module in [module for module in transformer_of(network).blocks.modules() if isinstance(module, nn.Linear)]:
         change = LowRank(module.weight, rank=rank, scale=scale)
         parametrize.register_parametrization(module, "weight", change)
 
@@ -123,7 +122,7 @@ def apply(model: Model, folder: Path | str) -> None:
         and weights[f"{name}.weight"].shape == (tensors[f"{name}.up"].shape[0], tensors[f"{name}.down"].shape[1])
         for name in pairs
     )
-    if not fits or not isinstance(model.network, Transformer):
+    if not fits or not isinstance(model.network, Headed):
         raise ZooError(f"{folder} does not fit this model; apply it to the checkpoint that it was learnt on")
     if facts.get("head") is not None:
         head: Head = build(Head, facts["head"], f"{folder / SETTINGS}: head")

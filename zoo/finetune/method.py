@@ -9,6 +9,7 @@ from typing import ClassVar, TypeAlias
 
 from torch import Tensor, nn
 
+from zoo.architecture import Headed, transformer_of
 from zoo.errors import ZooError
 from zoo.finetune import low_rank
 
@@ -66,7 +67,7 @@ class Head(MethodSettings):
         Raises:
             ZooError: the network has none.
         """
-        if getattr(network, "classifier", None) is None:
+        if not isinstance(network, Headed) or transformer_of(network).classifier is None:
             raise ZooError("method=head: there is no new head to learn; use method=full, last or lora")
         network.requires_grad_(False)
         _learn(network, HEADS)
@@ -96,9 +97,9 @@ class Last(MethodSettings):
         Raises:
             ZooError: the network has no blocks, or not so many.
         """
-        blocks = getattr(network, "blocks", None)
-        if not isinstance(blocks, nn.ModuleList):
+        if not isinstance(network, Headed):
             raise ZooError("method=last is for transformers, and this network has no blocks; use method=full")
+        blocks = transformer_of(network).blocks
         if self.blocks > len(blocks):
             raise ZooError(f"method.blocks: this network has {len(blocks)} blocks, got {self.blocks}")
         network.requires_grad_(False)
@@ -150,8 +151,9 @@ class Lora(MethodSettings):
 
 
 def _learn(network: nn.Module, names: tuple[str, ...]) -> None:
+    inner = transformer_of(network) if isinstance(network, Headed) else network
     for name in names:
-        part = getattr(network, name, None)
+        part = getattr(inner, name, None)
         if isinstance(part, nn.Module):
             part.requires_grad_(True)
 

@@ -9,15 +9,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from zoo.architecture import Headed
 from zoo.classify.answers import Answers, Window
 from zoo.classify.reading import Row, narrow
+from zoo.classify.songs import MOST
 from zoo.data.read_questions import Question
 from zoo.data.records import Records
 from zoo.errors import ZooError
 from zoo.finetune.examples import Part
 from zoo.finetune.labelled import Labelled
 from zoo.finetune.material import Asked
-from zoo.transformer.model import Transformer
+from zoo.music.prior import Prior
 
 UNEVEN = 5
 """Times that one class may have the samples of another before it is said."""
@@ -68,7 +70,7 @@ def used(data: Labelled, parts: Sequence[Part]) -> dict[str, int]:
     return {"train_samples": len(parts[0]) + len(parts[1]), "test_samples": len(parts[2])}
 
 
-def notes(parts: Sequence[Part], asked: Asked, network: Transformer, *, balanced: bool) -> list[str]:
+def notes(parts: Sequence[Part], asked: Asked, network: Headed, *, balanced: bool) -> list[str]:
     """Return what people should know of the samples: cut ones, and labels that are rare.
 
     Args:
@@ -78,11 +80,15 @@ def notes(parts: Sequence[Part], asked: Asked, network: Transformer, *, balanced
         balanced: rare labels count for more.
     """
     found = []
-    every = [row for part in parts for rows in part.rows for row in rows]
-    cut = sum(1 for row in every if row.cut)
-    if cut:
-        most = asked.context or network.context
-        found.append(f"{cut:,} of {len(every):,} are longer than {most} tokens: the end of those is left out")
+    most = asked.context or network.context
+    if isinstance(network, Prior):
+        cut = [any(row.cut for row in rows) for part in parts for rows in part.rows]
+        rest = f"{MOST} windows of {most} tokens: as many, evenly spread, are read of each"
+    else:
+        cut = [row.cut > 0 for part in parts for rows in part.rows for row in rows]
+        rest = f"{most} tokens: the end of those is left out"
+    if any(cut):
+        found.append(f"{sum(cut):,} of {len(cut):,} are longer than {rest}")
     if parts[0].labels.ndim == 1 and network.labels and not balanced:
         counts = Counter(parts[0].labels.tolist())
         (often, many), *_, (rarely, few) = counts.most_common()

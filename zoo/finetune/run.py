@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from zoo.architecture import Headed, build_network, transformer_of
 from zoo.classify.scores import Report
 from zoo.data.text import Text
 from zoo.errors import ZooError
@@ -25,6 +26,7 @@ from zoo.generate.settings import SamplingSettings
 from zoo.loading import choose_device, load
 from zoo.memory import total_bytes
 from zoo.model import Model
+from zoo.music.prior import Prior
 from zoo.run import licenses, refuse_taken
 from zoo.settings import tag, to_mapping
 from zoo.train import precision
@@ -34,7 +36,6 @@ from zoo.train.settings import TrainSettings
 from zoo.train.supervised import said
 from zoo.transformer.block import PostNorm
 from zoo.transformer.config import TransformerConfig
-from zoo.transformer.model import Transformer
 from zoo.weights.folder import Contents, restate
 from zoo.weights.folder import read as read_checkpoint
 from zoo.weights.tensors import fingerprint, load_weights
@@ -119,7 +120,7 @@ class FineTuning:
         """
         refuse_taken(self.out, allowed=self.resume or self.overwrite)
         choose_device(self.device)
-        model = load(self.checkpoint, device=self.device)
+        model = load(self.checkpoint, device=self.device).reader
         name = Path(self.checkpoint).name  # as people know it; its card may call it something else
         head: HeadSettings[Any] = self.head
         if not isinstance(self.data, head.reads):
@@ -248,15 +249,17 @@ class Prepared:
         result = trainer.run()
         if isinstance(asked.method, Lora):
             told = self.material.facts if isinstance(self.material, Examples) else {}
+            network = self.model.network
+            assert isinstance(network, Headed)  # low ranks are refused elsewhere
             facts = {
                 "base": asked.checkpoint,
                 "rank": asked.method.rank,
                 "scale": asked.method.alpha / asked.method.rank,
-                "head": to_mapping(self.model.config).get("head"),
+                "head": to_mapping(transformer_of(network).config).get("head"),
                 "head_name": tag(type(asked.head)),
                 "both_orders": bool(told.get("both_orders")),
             }
-            learnt = {name for name, weight in self.model.network.named_parameters() if weight.requires_grad}
+            learnt = {name for name, weight in network.named_parameters() if weight.requires_grad}
             low_rank.save(asked.out / "adapter", trainer.shown(), facts, learnt)
         return result
 
@@ -359,11 +362,15 @@ def _forget(model: Model, seed: int) -> None:
     Raises:
         ZooError: a recurrent network, which cannot.
     """
-    if not isinstance(model.network, Transformer):
+    network = model.network
+    if not isinstance(network, Headed):
         raise ZooError("fresh=true is for transformers; train the network's recipe instead")
     torch.manual_seed(seed)
+    if isinstance(network, Prior):
+        network.load_state_dict(build_network(network.config).state_dict())
+        return
     with torch.no_grad():
-        model.network.draw_weights()
+        network.draw_weights()
 
 
 def _refuse_too_large(network: nn.Module, device: torch.device) -> None:

@@ -227,10 +227,8 @@ def prepared(network: Predictor, conditioning: Conditioning | None) -> Condition
     """Return ``conditioning`` on the network's device, with what is the same at every step computed."""
     if conditioning is None:
         return None
-    device = device_of(network)
-    fields = {name: value.to(device) for name, value in vars(conditioning).items() if value is not None}
     with evaluation_mode(network):
-        return network.prepare(Conditioning(**fields))
+        return network.prepare(conditioning.to(device_of(network)))
 
 
 @contextmanager

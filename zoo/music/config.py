@@ -264,8 +264,8 @@ class PriorConfig:
 
     def __post_init__(self) -> None:
         inner = self.transformer
-        if not inner.causal or inner.classes or inner.encoder or inner.head or inner.segments:
-            raise ZooError("transformer: a prior's is causal, and knows no classes, encoder, head or segments")
+        if not inner.causal or inner.classes or inner.encoder or inner.segments:
+            raise ZooError("transformer: a prior's is causal, and knows no classes, encoder or segments")
         if (inner.output_vocabulary or inner.vocabulary) != inner.vocabulary - (self.labels is None):
             raise ZooError(
                 "transformer: without labels its last id begins every window and is not predicted: output_vocabulary "

@@ -43,8 +43,8 @@ class Prior(nn.Module):
         self.context = config.context
         self.source_context = config.lyrics.length if config.lyrics else None
         self.causal = True
-        self.labels: tuple[str, ...] = ()
         self.transformer = Transformer(inner)
+        self.labels = self.transformer.labels
         self.label_embedding = LabelEmbedding(config.labels, inner.width) if config.labels else None
         self.above = CodesAbove(config.above, inner.width, inner.norm) if config.above else None
         separate = config.lyrics if isinstance(config.lyrics, SeparateLyrics) else None
@@ -147,8 +147,25 @@ class Prior(nn.Module):
             yield state[:, state.shape[1] - ids.shape[1] :]
 
     def classify(self, hidden: Tensor, *, lengths: Tensor | None = None) -> Tensor:
-        """Raise ZooError: a prior has no head that classifies."""
+        """Return what a head says of hidden states; see ``Transformer.classify``."""
         return self.transformer.classify(hidden, lengths=lengths)
+
+    def judge(
+        self,
+        ids: Tensor,
+        *,
+        lengths: Tensor | None = None,
+        conditioning: Conditioning | None = None,
+        whole: bool = False,
+    ) -> tuple[Tensor, Tensor | None]:
+        """Return a head's logits of ids (batch, time), and the last hidden states of the same pass.
+
+        See ``Transformer.judge``; the head looks at music only, not at lyrics in front of it.
+        """
+        read, counts, told = self._sequence(ids, lengths, conditioning, None)
+        first = read.shape[1] - ids.shape[1]
+        logits, hidden = self.transformer.judge(read, lengths=counts, conditioning=told, whole=whole, first=first)
+        return logits, None if hidden is None else hidden[:, first:]
 
     def prepare(self, conditioning: Conditioning | None) -> Conditioning:
         """Return ``conditioning`` as embeddings: ``start``, ``added`` (batch, context, width) and ``memory``.

@@ -304,15 +304,19 @@ def _adamw(settings: AdamW, named: dict[str, nn.Parameter]) -> torch.optim.Optim
     return torch.optim.AdamW(groups, lr=0.0, betas=settings.betas, eps=settings.eps, fused=True)
 
 
+INPUTS = r"((transformer\.)?embedding|label_embedding|above|lyrics)\."
+"""How the names of what stands below the first block begin, in a transformer and in a prior of music."""
+
+
 def _block(name: str) -> int:
     """Return the number of the block that a parameter is of, -1 for none."""
-    match = re.match(r"blocks\.(\d+)\.", name)
+    match = re.match(r"(?:transformer\.)?blocks\.(\d+)\.", name)
     return int(match[1]) if match else -1
 
 
 def _below(name: str, depth: int) -> int:
     """Return how many layers lie between a parameter and the head: 0 above the blocks."""
-    if name.startswith("embedding."):
+    if re.match(INPUTS, name):
         return depth + 1
     number = _block(name)
     return 0 if number < 0 else depth - number

@@ -196,10 +196,12 @@ class Transformer(nn.Module):
         lengths: Tensor | None = None,
         conditioning: Conditioning | None = None,
         whole: bool = False,
+        first: int = 0,
     ) -> tuple[Tensor, Tensor | None]:
         """Return the head's logits of ids (batch, time), and with ``whole`` the last hidden states of the same pass.
 
-        Without ``whole``, layers above the one that the head looks at are not computed.
+        Without ``whole``, layers above the one that the head looks at are not computed. The head sees nothing of the
+        positions before ``first``.
 
         Raises:
             ZooError: the network has no head.
@@ -209,7 +211,7 @@ class Transformer(nn.Module):
         for number, state in enumerate(self._states(ids, lengths, conditioning, None)):
             if number == layer:
                 seen = state if layer == self.config.depth else cast(Block, self.blocks[layer]).normalised(state)
-                logits = self.classify(seen, lengths=lengths)
+                logits = self.classify(seen[:, first:], lengths=None if lengths is None else lengths - first)
                 if not whole:
                     return logits, None
         assert logits is not None  # the config has seen to it
