@@ -16,8 +16,8 @@ from zoo.errors import ZooError
 from zoo.transformer.heads import Head, MultiLabel, MultipleChoice, Span
 
 Together = Literal["sum", "mean"]
-"""What the logits of a sample's rows come to: those of both orders of a pair are added (Radford et al. 2018, section 3.3),
-those of a sound's windows, of which there are more or fewer, averaged."""
+"""What the logits of a sample's rows come to: those of both orders of a pair are added (Radford et al. 2018, section
+3.3), those of a sound's windows, of which there are more or fewer, averaged."""
 
 
 class Kind(ABC):
