@@ -30,7 +30,7 @@ ALLOWED: dict[str, set[str]] = {
     "tokenizers": GROUND,
     "data": GROUND | {"tokenizers", "music"},
     "transformer": GROUND,
-    "recurrent": GROUND,
+    "recurrent": GROUND | {"transformer"},
     "music": GROUND | {"transformer", "tokenizers"},
     "architecture": GROUND | {"transformer", "recurrent", "music"},
     "weights": CORE | {"tokenizers"},

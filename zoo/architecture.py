@@ -19,8 +19,6 @@ from zoo.transformer.model import Transformer
 
 NetworkConfig = TransformerConfig | RecurrentConfig | PriorConfig
 AnyNetwork = Transformer | RecurrentNetwork | Prior
-Headed = Transformer | Prior
-"""Networks that a head can stand on, which classifies."""
 Module = TypeVar("Module", bound=nn.Module)
 
 
@@ -33,9 +31,15 @@ def build_network(config: NetworkConfig) -> AnyNetwork:
     return RecurrentNetwork(config)
 
 
-def transformer_of(network: Headed) -> Transformer:
-    """Return the transformer that a network is, or the one in a prior, on which the head stands."""
+def body_of(network: AnyNetwork) -> Transformer | RecurrentNetwork:
+    """Return what the layers of a network are in, and its head: itself, or the transformer of a prior."""
     return network.transformer if isinstance(network, Prior) else network
+
+
+def layers_of(network: AnyNetwork) -> nn.ModuleList:
+    """Return the blocks of a transformer, or the layers of a recurrent network, the first one first."""
+    body = body_of(network)
+    return body.layers if isinstance(body, RecurrentNetwork) else body.blocks
 
 
 def outline(config: NetworkConfig) -> AnyNetwork:

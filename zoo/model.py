@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from zoo import settings
-from zoo.architecture import AnyNetwork, Headed, NetworkConfig, count_parameters, transformer_of
+from zoo.architecture import AnyNetwork, NetworkConfig, count_parameters
 from zoo.classify.predict import Classifier
 from zoo.classify.prediction import Prediction as Prediction
 from zoo.drawing import Drawer
@@ -75,7 +75,7 @@ class Model:
         self.modality = spec.modality
         self.card = dict(card or {})
         self.recipe = dict(recipe or {})
-        own = transformer_of(network).config.head if isinstance(network, Headed) else None
+        own = network.config.head
         self.head = head or self.card.get("head") or (None if own is None else settings.tag(type(own)))
 
     @property
@@ -357,8 +357,6 @@ class Model:
         pad_id = self.tokenizer.spec.pad_id
         if mask is None and pad_id is not None and self.network.causal:
             mask = without_padding(ids, pad_id)
-        if not isinstance(self.network, Headed):
-            raise ZooError("this network has no head that classifies")
         padded = PaddedIds(ids, mask, vocabulary=self.network.vocabulary)
         told = prepared(self.network, self._drawer.prompts.told(padded, conditions))
         lengths = padded.lengths.cpu()
@@ -391,8 +389,6 @@ class Model:
         Raises:
             ZooError: a model without such a head, or without a tokenizer.
         """
-        if not isinstance(self.network, Headed):
-            raise ZooError("this network has no head that classifies")
         ours = "head" in self.card  # transformers shows its classifiers pictures without the start id
         both = bool(self.card.get("both_orders"))
         return Classifier(self.network, self.tokenizer, both_orders=both, start=ours)

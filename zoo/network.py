@@ -149,6 +149,21 @@ class Network(Predictor, Protocol):
     causal: bool
     labels: tuple[str, ...]
 
+    def judge(
+        self,
+        ids: Tensor,
+        *,
+        lengths: Tensor | None = None,
+        conditioning: Conditioning | None = None,
+        whole: bool = False,
+    ) -> tuple[Tensor, Tensor | None]:
+        """Return what the head beside the vocabulary says of ids (batch, time), see ``zoo.transformer.heads``, and with
+        ``whole`` the last hidden states (batch, time, width) of the same pass.
+
+        Raises:
+            ZooError: there is no such head.
+        """
+
     def classify(self, hidden: Tensor, *, lengths: Tensor | None = None) -> Tensor:
         """Return what the head beside the vocabulary says of hidden states (batch, time, width): (batch, labels).
 

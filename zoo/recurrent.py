@@ -18,6 +18,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from zoo.errors import ZooError
 from zoo.network import DEEPEST, Cache, Conditioning
+from zoo.transformer.heads import Classification, Head
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +35,7 @@ class RecurrentConfig:
         cell: kind of layer.
         dropout: probability of dropping a feature after each layer, in [0, 1).
         output_vocabulary: number of predicted ids, ``vocabulary`` if None.
+        head: classifies beside predicting ids; None for none. Its ``layer`` 0 is the embedding.
     """
 
     settings_name: ClassVar[str] = "recurrent"
@@ -46,6 +48,7 @@ class RecurrentConfig:
     cell: Literal["lstm", "gru", "rnn"] = "lstm"
     dropout: float = 0.0
     output_vocabulary: int | None = None
+    head: Head | None = None
 
     def __post_init__(self) -> None:
         for name in ("vocabulary", "context", "embedding_width", "width", "depth"):
@@ -57,6 +60,8 @@ class RecurrentConfig:
             raise ZooError(f"output_vocabulary: must be at least 1, got {self.output_vocabulary}")
         if not 0.0 <= self.dropout < 1.0:
             raise ZooError(f"dropout: must lie in [0, 1), got {self.dropout}")
+        if self.head is not None and self.head.layer is not None and not 0 <= self.head.layer <= self.depth:
+            raise ZooError(f"head: layer must lie in 0 to {self.depth}, the depth, got {self.head.layer}")
         if self.cell not in CELLS:
             raise ZooError(f"cell: {self.cell!r} is not possible; choose one of: {', '.join(CELLS)}")
 
@@ -111,12 +116,14 @@ class RecurrentNetwork(nn.Module):
         self.context = config.context
         self.source_context: int | None = None
         self.causal = True
-        self.labels: tuple[str, ...] = ()
+        self.labels = config.head.labels if isinstance(config.head, Classification) else ()
         self.embedding = nn.Embedding(config.vocabulary, config.embedding_width)
         widths = [config.embedding_width] + [config.width] * (config.depth - 1)
         self.layers = nn.ModuleList(CELLS[config.cell](width, config.width, batch_first=True) for width in widths)
         self.dropout = nn.Dropout(config.dropout)
         self.output = nn.Linear(config.width, self.output_vocabulary)
+        below = config.embedding_width if config.head and config.head.layer == 0 else config.width
+        self.classifier = config.head.build(below) if config.head else None
         self.parts = 2 if config.cell == "lstm" else 1
         self._initialise()
 
@@ -125,6 +132,10 @@ class RecurrentNetwork(nn.Module):
         nn.init.uniform_(self.embedding.weight, -0.05, 0.05)
         nn.init.xavier_uniform_(self.output.weight)
         nn.init.zeros_(self.output.bias)
+        if self.classifier is not None:
+            nn.init.xavier_uniform_(self.classifier.output.weight)
+            if self.classifier.output.bias is not None:
+                nn.init.zeros_(self.classifier.output.bias)
         width = self.config.width
         for layer in self.layers:
             for name, parameter in layer.named_parameters():
@@ -158,12 +169,29 @@ class RecurrentNetwork(nn.Module):
         return logits
 
     def classify(self, hidden: Tensor, *, lengths: Tensor | None = None) -> Tensor:
-        """Refuse: there is no head beside the vocabulary.
+        """Return the head's logits of what it looks at, (batch, time, width): see ``zoo.transformer.heads``.
 
         Raises:
-            ZooError: say so.
+            ZooError: the network has no head.
         """
-        raise ZooError("a recurrent network has no head that classifies")
+        if self.classifier is None:
+            raise ZooError("this model has no head that classifies; give it one by fine-tuning")
+        logits: Tensor = self.classifier(hidden, lengths, None)
+        return logits
+
+    def judge(
+        self,
+        ids: Tensor,
+        *,
+        lengths: Tensor | None = None,
+        conditioning: Conditioning | None = None,
+        whole: bool = False,
+    ) -> tuple[Tensor, Tensor | None]:
+        """Return the head's logits of ids (batch, time), and the last layer's outputs; see ``zoo.network.Network``."""
+        states = self._run(ids, lengths, conditioning, None)
+        head = self.config.head
+        layer = len(self.layers) if head is None or head.layer is None else head.layer
+        return self.classify(states[layer], lengths=lengths), states[-1] if whole else None
 
     def forward(
         self,

@@ -157,7 +157,7 @@ def test_a_run_that_is_killed_ends_with_the_same_bits(zoo: Zoo, tmp_path: Path, 
         (("data.label=genre",), "label=genre is a column of a sound folder's metadata.csv"),
         (("unknown=adapt",), "unknown setting 'head.unknown'"),
         (("method=lora", "method.rank=0"), "method.rank is at least 1"),
-        (("method=head", "ids=own"), "ids=own: needs a causal model of text"),
+        (("method=head", "ids=own"), "ids=own: needs a causal transformer of text"),
     ],
 )
 def test_bad_settings_are_one_line_and_leave_nothing(

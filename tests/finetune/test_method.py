@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 from torch import nn
 
-from zoo.architecture import build_network
+from zoo.architecture import AnyNetwork, build_network
 from zoo.errors import ZooError
-from zoo.finetune.method import Full, Last
+from zoo.finetune.method import Full, Last, Lora
 from zoo.recurrent import RecurrentConfig
 from zoo.transformer.config import TransformerConfig
 
 
-def network(*, tied: bool = True) -> nn.Module:
+def network(*, tied: bool = True) -> AnyNetwork:
     return build_network(TransformerConfig(vocabulary=11, context=8, width=8, depth=3, heads=2, tied=tied))
 
 
@@ -40,7 +40,13 @@ def test_what_last_cannot_do() -> None:
         Last(blocks=4).choose(network())
     with pytest.raises(ZooError, match=r"method\.blocks is at least 1"):
         Last(blocks=0)
-    lstm = build_network(RecurrentConfig(vocabulary=5, context=8, embedding_width=4, width=4))
-    with pytest.raises(ZooError, match="method=last is for transformers"):
-        Last().choose(lstm)
-    assert all(weight.requires_grad for weight in lstm.parameters())
+    lstm = build_network(RecurrentConfig(vocabulary=5, context=8, embedding_width=4, width=4, depth=2))
+    with pytest.raises(ZooError, match="this network has 2 blocks, got 3"):
+        Last(blocks=3).choose(lstm)
+    with pytest.raises(ZooError, match="method=lora changes linear layers"):
+        Lora().choose(lstm)
+    Last(blocks=1).choose(lstm)
+    assert {name.split("_")[0].removesuffix(".weight").removesuffix(".bias") for name in learning(lstm)} == {
+        "layers.1",
+        "output",
+    }

@@ -15,13 +15,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from zoo.architecture import AnyNetwork
 from zoo.classify.prediction import Prediction
 from zoo.classify.reading import Reader, Row, collate
 from zoo.data.records import TextRow
 from zoo.errors import ZooError
 from zoo.generate.sampler import device_of, evaluation_mode
 from zoo.tokenizers.base import TextTokenizer
-from zoo.transformer.model import Transformer
 
 STRIDE, QUESTION, BEST, LONGEST = 128, 64, 20, 30
 """Ids between two windows, most ids of a question, spans that are kept, and most ids of an answer: BERT's."""
@@ -59,7 +59,7 @@ class Answers:
         reader: makes its rows.
     """
 
-    def __init__(self, network: Transformer, reader: Reader) -> None:
+    def __init__(self, network: AnyNetwork, reader: Reader) -> None:
         self.network, self.reader = network, reader
 
     def windows(self, question: str, passage: str) -> list[Window]:

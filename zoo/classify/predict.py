@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from zoo.architecture import Headed, transformer_of
+from zoo.architecture import AnyNetwork
 from zoo.classify.answers import Answers
 from zoo.classify.kinds import SeveralLabels, Together, kind_of
 from zoo.classify.prediction import JOIN, Prediction
@@ -19,11 +19,10 @@ from zoo.generate.sampler import device_of, evaluation_mode
 from zoo.music.prior import Prior
 from zoo.tokenizers.base import Tokenizer
 from zoo.transformer.heads import Span
-from zoo.transformer.model import Transformer
 
 
 def reader_of(
-    network: Headed,
+    network: AnyNetwork,
     tokenizer: Tokenizer[Any],
     *,
     both_orders: bool = False,
@@ -40,7 +39,7 @@ def reader_of(
     return Reader(network, tokenizer, both_orders=both_orders, start=start, context=context)
 
 
-def together_in(network: Headed) -> Together:
+def together_in(network: AnyNetwork) -> Together:
     """Return what the logits of a sample's rows come to: those of windows of music are averaged."""
     return "mean" if isinstance(network, Prior) else "sum"
 
@@ -58,11 +57,11 @@ class Classifier:
     """
 
     def __init__(
-        self, network: Headed, tokenizer: Tokenizer[Any], *, both_orders: bool = False, start: bool = True
+        self, network: AnyNetwork, tokenizer: Tokenizer[Any], *, both_orders: bool = False, start: bool = True
     ) -> None:
         self.network = network
         self.reader = reader_of(network, tokenizer, both_orders=both_orders, start=start)
-        self.head = transformer_of(network).config.head
+        self.head = network.config.head
         self.kind = None if isinstance(self.head, Span) else kind_of(self.head, together=together_in(network))
 
     def predict(self, samples: Iterable[tuple[str, Any]], *, batch: int = 16) -> Iterator[Prediction]:
@@ -79,7 +78,6 @@ class Classifier:
         for name, sample in samples:
             try:
                 if self.kind is None:
-                    assert isinstance(self.network, Transformer)
                     assert isinstance(self.reader, Reader)
                     yield Answers(self.network, self.reader).answer(sample)
                     continue

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from zoo.architecture import AnyNetwork
 from zoo.data.adapted import fit
 from zoo.data.base import IGNORED, Batch
 from zoo.data.documents import from_text
@@ -87,7 +88,7 @@ class Reader:
 
     def __init__(
         self,
-        network: Transformer,
+        network: AnyNetwork,
         tokenizer: Tokenizer[Any],
         *,
         both_orders: bool = False,
@@ -202,12 +203,12 @@ def following(ids: Tensor, count: int) -> Tensor:
     return after.where(after < count, IGNORED)
 
 
-def frame_of(network: Transformer, tokenizer: Tokenizer[Any], *, start: bool = True) -> Frame:
+def frame_of(network: AnyNetwork, tokenizer: Tokenizer[Any], *, start: bool = True) -> Frame:
     """Return what stands around the parts of a row; see the top of this file."""
     spec = tokenizer.spec
     if not network.causal and isinstance(tokenizer, MaskedTokenizer):
         separator = (tokenizer.separator_id,)
-        segments = network.config.segments > 1
+        segments = isinstance(network, Transformer) and network.config.segments > 1
         return Frame(before=(tokenizer.class_id,), between=separator, after=separator, segments=segments)
     if network.causal and spec.modality == "text" and has_own_ids(network, tokenizer):
         first, delimiter, extract = range(spec.vocabulary_size, spec.vocabulary_size + OWN_IDS)
@@ -216,7 +217,7 @@ def frame_of(network: Transformer, tokenizer: Tokenizer[Any], *, start: bool = T
     return Frame(before=before, between=() if spec.end_id is None else (spec.end_id,))
 
 
-def has_own_ids(network: Transformer, tokenizer: Tokenizer[Any]) -> bool:
+def has_own_ids(network: AnyNetwork, tokenizer: Tokenizer[Any]) -> bool:
     """Return whether a network with a head has GPT-1's three ids after its tokenizer's."""
     more = network.vocabulary - tokenizer.spec.vocabulary_size
     return network.config.head is not None and more == OWN_IDS

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
-from zoo.architecture import Headed, transformer_of
 from zoo.evaluate.classification import Answers, Classification
 from zoo.evaluate.likelihood import Likelihood
 from zoo.evaluate.questions import Lambada, Questions
@@ -12,6 +11,7 @@ from zoo.evaluate.samples import Samples
 from zoo.model import Model
 from zoo.stack.model import Stack
 from zoo.transformer.heads import Span
+from zoo.transformer.model import Transformer
 
 Task: TypeAlias = Likelihood | Classification | Answers | Questions | Lambada | Samples
 
@@ -21,10 +21,11 @@ def choose(model: Model) -> Task:
     if isinstance(model, Stack):
         return Likelihood()
     network = model.network
-    config = transformer_of(network).config if isinstance(network, Headed) else None
-    if config is None or config.head is None:
+    head = network.config.head
+    if head is None:
         return Likelihood()
-    if isinstance(config.head, Span):
+    if isinstance(head, Span):
         return Answers()
-    own = "head" in model.card or config.output_transform is None  # BERT's next sentence is no task of its own
+    bert = isinstance(network, Transformer) and network.config.output_transform is not None
+    own = "head" in model.card or not bert  # BERT's next sentence is no task of its own
     return Classification() if own else Likelihood()

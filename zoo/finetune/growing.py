@@ -7,14 +7,14 @@ import dataclasses
 import torch
 from torch import nn
 
-from zoo.architecture import Headed, outline
+from zoo.architecture import AnyNetwork, build_network, outline
 from zoo.errors import ZooError
 from zoo.music.prior import Prior
 from zoo.transformer.heads import First, Head
 from zoo.transformer.model import Transformer
 
 
-def with_head(network: Headed, head: Head, *, more: int = 0, seed: int = 0) -> Headed:
+def with_head(network: AnyNetwork, head: Head, *, more: int = 0, seed: int = 0) -> AnyNetwork:
     """Return ``network`` with ``head``; all else is shared with it, not copied.
 
     A head of the same labels and shape goes on as it is; any other is drawn anew.
@@ -28,13 +28,22 @@ def with_head(network: Headed, head: Head, *, more: int = 0, seed: int = 0) -> H
     Raises:
         ZooError: a head that the network cannot have.
     """
-    if isinstance(network, Transformer):
-        return _grown(network, head, more, seed)
-    inner = _grown(network.transformer, head, 0, seed)
-    made = outline(dataclasses.replace(network.config, transformer=inner.config))
-    assert isinstance(made, Prior)
-    for name, part in network.named_children():
-        setattr(made, name, inner if part is network.transformer else part)
+    try:
+        if isinstance(network, Transformer):
+            return _grown(network, head, more, seed)
+        if isinstance(network, Prior):
+            inner = _grown(network.transformer, head, 0, seed)
+            made = outline(dataclasses.replace(network.config, transformer=inner.config))
+            fresh: dict[str, nn.Module] = {"transformer": inner}
+        else:
+            torch.manual_seed(seed)
+            made = build_network(dataclasses.replace(network.config, head=head))
+            layer = made.get_submodule("classifier").to(next(network.parameters()))
+            fresh = {} if _same(network.config.head, head) else {"classifier": layer}
+    except ZooError as error:
+        raise ZooError(str(error).removeprefix("head: ")) from None
+    for name in [name for name, _ in made.named_children()]:
+        setattr(made, name, fresh[name] if name in fresh else network.get_submodule(name))
     return made
 
 
@@ -45,12 +54,9 @@ def _grown(network: Transformer, head: Head, more: int, seed: int) -> Transforme
     predicted = old.output_vocabulary
     if more and predicted is not None and not old.tied:
         predicted += more
-    try:
-        config = dataclasses.replace(
-            old, head=head, vocabulary=ids, output_vocabulary=predicted, pooler=old.pooler and _pools_first(head)
-        )
-    except ZooError as error:
-        raise ZooError(str(error).removeprefix("head: ")) from None
+    config = dataclasses.replace(
+        old, head=head, vocabulary=ids, output_vocabulary=predicted, pooler=old.pooler and _pools_first(head)
+    )
     made = outline(config)
     assert isinstance(made, Transformer)
     known = dict(network.named_parameters())

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal, TypeAlias
 import torch
 from torch import Tensor
 
-from zoo.architecture import Headed, transformer_of
+from zoo.architecture import AnyNetwork
 from zoo.classify.answers import Answers, Window
 from zoo.classify.kinds import AnyKind, Choices, OneLabel, SeveralLabels, Together
 from zoo.classify.labels import right_choice, split_labels
@@ -84,10 +84,8 @@ class Trained(HeadSettings[Labelled]):
             raise ZooError(
                 f"{name} has no tokenizer, so it reads no samples; put the tokenizer files beside its weights"
             )
-        if not isinstance(model.network, Headed):
-            raise ZooError(f"{name} is a recurrent network, and heads stand on transformers; use another checkpoint")
-        network = transformer_of(model.network)
-        if network.source_context is not None:
+        network = model.network
+        if isinstance(network, Transformer) and network.source_context is not None:
             raise ZooError(f"{name} turns a source into a target; heads need a model of one text, picture or sound")
         if not network.causal and self.generative:
             raise ZooError(f"generative: {name} reads both ways and predicts no next token; leave it out")
@@ -110,14 +108,15 @@ class Trained(HeadSettings[Labelled]):
             return networks.Mean()
         return networks.Last() if model.network.causal else networks.First()
 
-    def grown(self, model: Model, head: networks.Head, asked: Asked) -> Headed:
+    def grown(self, model: Model, head: networks.Head, asked: Asked) -> AnyNetwork:
         """Return the network with its new head, and with GPT-1's ids where they are wanted."""
         network = model.network
-        assert isinstance(network, Headed)
         exact = network.vocabulary == model.tokenizer.spec.vocabulary_size
-        could = network.causal and model.modality == "text"
+        could = isinstance(network, Transformer) and network.causal and model.modality == "text"
         if self.ids == "own" and not (could and exact and asked.grows):
-            raise ZooError("ids=own: needs a causal model of text, without spare ids, and method=full; say ids=plain")
+            raise ZooError(
+                "ids=own: needs a causal transformer of text, without spare ids, and method=full; say ids=plain"
+            )
         more = OWN_IDS if could and exact and asked.grows and self.ids != "plain" else 0
         return with_head(network, head, more=more, seed=asked.seed)
 
@@ -333,7 +332,6 @@ class Span(Trained):
         data.moves.check(model.tokenizer)
         records = read_questions(data.path)
         network = self.grown(model, networks.Span(dropout=self.dropout, layer=self.layer), asked)
-        assert isinstance(network, Transformer)  # others make no text
         reader = Reader(network, model.tokenizer, context=asked.context)
         passages = [records[number].passage for number in range(len(records))]
         kept: dict[int, Sequence[Window]] = {}

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from zoo.architecture import Headed, transformer_of
+from zoo.architecture import AnyNetwork, layers_of
 from zoo.errors import ZooError
 from zoo.finetune.growing import with_head
 from zoo.model import Model
@@ -50,16 +50,17 @@ class LowRank(nn.Module):
         return weight + self.scale * (self.up @ self.down)
 
 
-def insert(network: nn.Module, *, rank: int, scale: float) -> None:
+def insert(network: AnyNetwork, *, rank: int, scale: float) -> None:
     """Give every matrix of the blocks a change that learns, drawn from torch's generator.
 
     Raises:
-        ZooError: the network has no blocks.
+        ZooError: the network has no matrices to change.
     """
-    if not isinstance(network, Headed):
-        raise ZooError("method=lora is for transformers, and this network has no blocks; use method=full")
+    matrices = [module for module in layers_of(network).modules() if isinstance(module, nn.Linear)]
+    if not matrices:
+        raise ZooError("method=lora changes linear layers, and a recurrent network has none; use method=full or last")
     torch.manual_seed(0)  # what is drawn must be the same in a run that goes on
-    for module in [module for module in transformer_of(network).blocks.modules() if isinstance(module, nn.Linear)]:
+    for module in matrices:
         change = LowRank(module.weight, rank=rank, scale=scale)
         parametrize.register_parametrization(module, "weight", change)
 
@@ -122,7 +123,7 @@ def apply(model: Model, folder: Path | str) -> None:
         and weights[f"{name}.weight"].shape == (tensors[f"{name}.up"].shape[0], tensors[f"{name}.down"].shape[1])
         for name in pairs
     )
-    if not fits or not isinstance(model.network, Headed):
+    if not fits:
         raise ZooError(f"{folder} does not fit this model; apply it to the checkpoint that it was learnt on")
     if facts.get("head") is not None:
         head: Head = build(Head, facts["head"], f"{folder / SETTINGS}: head")

@@ -9,7 +9,7 @@ from typing import ClassVar, TypeAlias
 
 from torch import Tensor, nn
 
-from zoo.architecture import Headed, transformer_of
+from zoo.architecture import AnyNetwork, body_of, layers_of
 from zoo.errors import ZooError
 from zoo.finetune import low_rank
 
@@ -27,7 +27,7 @@ class MethodSettings(ABC):
     """Token vectors learn, so that a vocabulary can be given new ids."""
 
     @abstractmethod
-    def choose(self, network: nn.Module) -> None:
+    def choose(self, network: AnyNetwork) -> None:
         """Let the weights learn that should (``requires_grad``), and no others.
 
         Raises:
@@ -52,7 +52,7 @@ class Full(MethodSettings):
 
     grows: ClassVar[bool] = True
 
-    def choose(self, network: nn.Module) -> None:
+    def choose(self, network: AnyNetwork) -> None:
         """Let every weight learn."""
         network.requires_grad_(True)
 
@@ -61,13 +61,13 @@ class Full(MethodSettings):
 class Head(MethodSettings):
     """Only the new head learns (and BERT's pooler before it)."""
 
-    def choose(self, network: nn.Module) -> None:
+    def choose(self, network: AnyNetwork) -> None:
         """Let the head learn.
 
         Raises:
             ZooError: the network has none.
         """
-        if not isinstance(network, Headed) or transformer_of(network).classifier is None:
+        if body_of(network).classifier is None:
             raise ZooError("method=head: there is no new head to learn; use method=full, last or lora")
         network.requires_grad_(False)
         _learn(network, HEADS)
@@ -91,15 +91,13 @@ class Last(MethodSettings):
         if self.blocks < 1:
             raise ZooError(f"method.blocks is at least 1, got {self.blocks}")
 
-    def choose(self, network: nn.Module) -> None:
+    def choose(self, network: AnyNetwork) -> None:
         """Let the last blocks learn, and what stands after them.
 
         Raises:
-            ZooError: the network has no blocks, or not so many.
+            ZooError: the network has not so many.
         """
-        if not isinstance(network, Headed):
-            raise ZooError("method=last is for transformers, and this network has no blocks; use method=full")
-        blocks = transformer_of(network).blocks
+        blocks = layers_of(network)
         if self.blocks > len(blocks):
             raise ZooError(f"method.blocks: this network has {len(blocks)} blocks, got {self.blocks}")
         network.requires_grad_(False)
@@ -127,7 +125,7 @@ class Lora(MethodSettings):
         if not 0 < self.alpha < float("inf"):
             raise ZooError(f"method.alpha is positive, got {self.alpha}")
 
-    def choose(self, network: nn.Module) -> None:
+    def choose(self, network: AnyNetwork) -> None:
         """Let changes of the matrices learn.
 
         Raises:
@@ -150,10 +148,9 @@ class Lora(MethodSettings):
         low_rank.remove(network)
 
 
-def _learn(network: nn.Module, names: tuple[str, ...]) -> None:
-    inner = transformer_of(network) if isinstance(network, Headed) else network
+def _learn(network: AnyNetwork, names: tuple[str, ...]) -> None:
     for name in names:
-        part = getattr(inner, name, None)
+        part = getattr(body_of(network), name, None)
         if isinstance(part, nn.Module):
             part.requires_grad_(True)
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from zoo.architecture import Headed
+from zoo.architecture import AnyNetwork
 from zoo.classify.answers import Answers, Window
 from zoo.classify.reading import Row, narrow
 from zoo.classify.songs import MOST
@@ -70,7 +70,7 @@ def used(data: Labelled, parts: Sequence[Part]) -> dict[str, int]:
     return {"train_samples": len(parts[0]) + len(parts[1]), "test_samples": len(parts[2])}
 
 
-def notes(parts: Sequence[Part], asked: Asked, network: Headed, *, balanced: bool) -> list[str]:
+def notes(parts: Sequence[Part], asked: Asked, network: AnyNetwork, *, balanced: bool) -> list[str]:
     """Return what people should know of the samples: cut ones, and labels that are rare.
 
     Args:

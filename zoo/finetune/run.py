@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from zoo.architecture import Headed, build_network, transformer_of
+from zoo.architecture import body_of, build_network
 from zoo.classify.scores import Report
 from zoo.data.text import Text
 from zoo.errors import ZooError
@@ -26,7 +26,6 @@ from zoo.generate.settings import SamplingSettings
 from zoo.loading import choose_device, load
 from zoo.memory import total_bytes
 from zoo.model import Model
-from zoo.music.prior import Prior
 from zoo.run import licenses, refuse_taken
 from zoo.settings import tag, to_mapping
 from zoo.train import precision
@@ -36,6 +35,7 @@ from zoo.train.settings import TrainSettings
 from zoo.train.supervised import said
 from zoo.transformer.block import PostNorm
 from zoo.transformer.config import TransformerConfig
+from zoo.transformer.model import Transformer
 from zoo.weights.folder import Contents, restate
 from zoo.weights.folder import read as read_checkpoint
 from zoo.weights.tensors import fingerprint, load_weights
@@ -250,12 +250,11 @@ class Prepared:
         if isinstance(asked.method, Lora):
             told = self.material.facts if isinstance(self.material, Examples) else {}
             network = self.model.network
-            assert isinstance(network, Headed)  # low ranks are refused elsewhere
             facts = {
                 "base": asked.checkpoint,
                 "rank": asked.method.rank,
                 "scale": asked.method.alpha / asked.method.rank,
-                "head": to_mapping(transformer_of(network).config).get("head"),
+                "head": to_mapping(body_of(network).config)["head"],
                 "head_name": tag(type(asked.head)),
                 "both_orders": bool(told.get("both_orders")),
             }
@@ -357,16 +356,10 @@ class Prepared:
 
 
 def _forget(model: Model, seed: int) -> None:
-    """Draw all weights of a network anew.
-
-    Raises:
-        ZooError: a recurrent network, which cannot.
-    """
+    """Draw all weights of a network anew."""
     network = model.network
-    if not isinstance(network, Headed):
-        raise ZooError("fresh=true is for transformers; train the network's recipe instead")
     torch.manual_seed(seed)
-    if isinstance(network, Prior):
+    if not isinstance(network, Transformer):
         network.load_state_dict(build_network(network.config).state_dict())
         return
     with torch.no_grad():

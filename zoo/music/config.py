@@ -16,6 +16,7 @@ from zoo.errors import ZooError
 from zoo.music.lyrics import V2, V3, Alphabet
 from zoo.music.names import Names
 from zoo.transformer.config import TransformerConfig
+from zoo.transformer.heads import Head
 from zoo.transformer.patterns import Cross, Dense, Prefix
 
 WIDEST = 16_384
@@ -286,6 +287,11 @@ class PriorConfig:
         inside = alignment.layer < self.depth and alignment.head < self.heads
         if not inside or not isinstance(self.transformer.pattern(alignment.layer), reads):
             raise ZooError(f"alignment: head {alignment.head} of layer {alignment.layer} does not attend to lyrics")
+
+    @property
+    def head(self) -> Head | None:
+        """What classifies beside predicting ids; None for none."""
+        return self.transformer.head
 
     @property
     def prefix(self) -> int:

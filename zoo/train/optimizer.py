@@ -305,12 +305,12 @@ def _adamw(settings: AdamW, named: dict[str, nn.Parameter]) -> torch.optim.Optim
 
 
 INPUTS = r"((transformer\.)?embedding|label_embedding|above|lyrics)\."
-"""How the names of what stands below the first block begin, in a transformer and in a prior of music."""
+"""How the names of what stands below the first block begin, also in a prior of music."""
 
 
 def _block(name: str) -> int:
     """Return the number of the block that a parameter is of, -1 for none."""
-    match = re.match(r"(?:transformer\.)?blocks\.(\d+)\.", name)
+    match = re.match(r"(?:(?:transformer\.)?blocks|layers)\.(\d+)\.", name)
     return int(match[1]) if match else -1
 
 
