@@ -190,6 +190,7 @@ def test_ways_to_learn(parts: Path, tones: Path, tmp_path: Path, method: Method,
         assert all(name.startswith((learns, "transformer.final", "transformer.output")) for name in changed)
     again = zoo.load(out, device="cpu")
     found = again.classify([sound(40)])[0]
+    assert again.class_logits(torch.tensor([[again.network.start_id, 30, 31], [40, 30, 31]])).shape == (2, 2)
     if isinstance(method, Lora):
         merged = zoo.load(parts / "top", device="cpu")
         low_rank.apply(merged, out / "adapter")

@@ -380,6 +380,10 @@ VERB = Verb(
             "zoo finetune mnist data.path=digits/ head=classification method=head",
             "one folder per class; a new layer only",
         ),
+        (
+            "zoo finetune music data.path=songs/ data.label=genre head=classification",
+            "sounds with metadata.csv",
+        ),
     ),
     run=run,
 )
