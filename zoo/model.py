@@ -389,9 +389,10 @@ class Model:
         Raises:
             ZooError: a model without such a head, or without a tokenizer.
         """
-        ours = "head" in self.card  # transformers shows its classifiers pictures without the start id
-        both = bool(self.card.get("both_orders"))
-        return Classifier(self.network, self.tokenizer, both_orders=both, start=ours)
+        read = self.reader
+        ours = "head" in read.card  # transformers shows its classifiers pictures without the start id
+        both, context = bool(read.card.get("both_orders")), read.card.get("context")
+        return Classifier(read.network, read.tokenizer, both_orders=both, start=ours, context=context)
 
     @torch.no_grad()
     def hidden_states(

@@ -188,9 +188,9 @@ class RecurrentNetwork(nn.Module):
         whole: bool = False,
     ) -> tuple[Tensor, Tensor | None]:
         """Return the head's logits of ids (batch, time), and the last layer's outputs; see ``zoo.network.Network``."""
-        states = self._run(ids, lengths, conditioning, None)
         head = self.config.head
         layer = len(self.layers) if head is None or head.layer is None else head.layer
+        states = self._run(ids, lengths, conditioning, None, depth=None if whole else layer)
         return self.classify(states[layer], lengths=lengths), states[-1] if whole else None
 
     def forward(
@@ -227,12 +227,18 @@ class RecurrentNetwork(nn.Module):
         return RecurrentCache(states, torch.zeros(batch, dtype=torch.int64))
 
     def _run(
-        self, ids: Tensor, lengths: Tensor | None, conditioning: Conditioning | None, cache: Cache | None
+        self,
+        ids: Tensor,
+        lengths: Tensor | None,
+        conditioning: Conditioning | None,
+        cache: Cache | None,
+        depth: int | None = None,
     ) -> list[Tensor]:
+        """Return the embedding and the outputs of the first ``depth`` layers, of all of them by default."""
         assert cache is None or isinstance(cache, RecurrentCache)
         features = [self._embed(ids, conditioning, cache)]
         lengths = None if lengths is None else lengths.cpu()
-        for index, layer in enumerate(self.layers):
+        for index, layer in enumerate(self.layers[:depth]):
             state = None if cache is None else cache.states[index]
             outputs = _run_layer(layer, features[-1], lengths, state)
             features.append(self.dropout(outputs))

@@ -81,7 +81,7 @@ def test_pieces_shorter_and_longer_than_the_prior_knows(stack: Stack, codes: int
 
 
 def test_what_reads_no_sounds_says_what_does(stack: Stack) -> None:
-    with pytest.raises(ZooError, match="name the stack, or that prior"):
+    with pytest.raises(ZooError, match="name the stack"):
         list(features(stack.prior(1), [("a", sound(8))], layers=(0,)))
     lone = Model(prior(top=True), NoTokenizer(12, modality="music"))
     with pytest.raises(ZooError, match="zoo stack codec=CODEC priors=PRIOR"):

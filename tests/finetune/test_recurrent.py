@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -62,6 +63,9 @@ def test_a_head_reads_any_layer(cell: Literal["lstm", "gru", "rnn"], layer: int 
     assert grown.judge(ids)[1] is None
     again = with_head(grown, replace(LABELS, layer=layer), seed=2)
     assert torch.equal(again.state_dict()["classifier.output.weight"], grown.classifier.output.weight)
+    mean = with_head(grown, replace(LABELS, layer=layer, pool=networks.Mean()), seed=2).eval()  # and looks elsewhere
+    state = list(grown.features(ids))[2 if layer is None else layer]
+    assert torch.allclose(mean.judge(ids)[0], grown.classifier.output(state.mean(dim=1)), atol=1e-6)
     other = with_head(grown, replace(LABELS, layer=layer, labels=("a", "c")), seed=2)
     assert not torch.equal(other.state_dict()["classifier.output.weight"], grown.classifier.output.weight)
 
@@ -111,6 +115,22 @@ def test_heads_of_every_kind(tmp_path: Path) -> None:
     assert zoo.load(tmp_path / "both").card["both_orders"] is True
     chosen = zoo.load(tmp_path / "choice").classify([TextRow(text="which", choices=("bad", "good"))])
     assert chosen[0].label == "good"
+
+
+def test_answers_in_passages(tmp_path: Path) -> None:
+    paragraphs = [
+        {
+            "context": f"{'ab' * (n % 3)} X{n % 5} cd",
+            "qas": [
+                {"id": str(n), "question": "which", "answers": [{"text": f"X{n % 5}", "answer_start": 2 * (n % 3) + 1}]}
+            ],
+        }
+        for n in range(66)
+    ]
+    (tmp_path / "squad.json").write_text(json.dumps({"data": [{"title": "t", "paragraphs": paragraphs}]}))
+    slow = Course(steps=400, learning_rate=1e-2, evaluate_every=100)
+    assert tune(model(), tmp_path / "squad.json", Span(), tmp_path / "span", train=slow)["f1"] >= 0.9
+    assert zoo.load(tmp_path / "span").classify([("which", "abab X3 cd")])[0].label == "X3"
 
 
 def test_from_scratch_and_what_is_refused(tmp_path: Path, topics: Path) -> None:

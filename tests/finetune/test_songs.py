@@ -12,6 +12,7 @@ import pytest
 import soundfile
 import torch
 from safetensors.torch import load_file
+from torch import nn
 
 import zoo
 from tests.stack.parts import CONTEXT, HOPS, RATE, codec, loaded, prior, save
@@ -35,6 +36,7 @@ from zoo.music.prior import Prior
 from zoo.network import Conditioning
 from zoo.stack.model import Stack
 from zoo.tokenizers.none import NoTokenizer
+from zoo.train.monitor import Quiet
 from zoo.train.optimizer import AdamW
 from zoo.transformer import heads as networks
 
@@ -227,7 +229,7 @@ def test_any_number_of_labels(parts: Path, tmp_path: Path) -> None:
 
 
 def test_what_has_no_head(parts: Path, tones: Path, tmp_path: Path) -> None:
-    with pytest.raises(ZooError, match="name the stack, or that prior"):
+    with pytest.raises(ZooError, match="name the stack"):
         tuning(parts / "middle", tones, tmp_path / "out").prepare()
     (tmp_path / "long").mkdir()
     for number in range(12):
@@ -243,20 +245,48 @@ def test_what_has_no_head(parts: Path, tones: Path, tmp_path: Path) -> None:
     for head in (Pair(), Span()):
         with pytest.raises(ZooError, match="reads texts, and top makes music"):
             tuning(parts / "top", tones, tmp_path / "out", head=head).prepare()
+    with pytest.raises(ZooError, match="the head of a prior says labels of a sound"):
+        with_head(prior(top=True), networks.Span())
     with pytest.raises(ZooError, match="no head that classifies"):
         zoo.load(parts / "top", device="cpu").classify([sound(4)])
     assert not (tmp_path / "out").exists()
 
 
+def scales_of(network: nn.Module) -> dict[str, float]:
+    ((part, names),) = AdamW(layer_decay=0.5).build(network).parts
+    scales = [group["scale"] for group in part.param_groups for _ in group["params"]]
+    return dict(zip(names, scales, strict=True))
+
+
+def test_a_run_that_was_cut_short_ends_with_the_same_bits(parts: Path, tones: Path, tmp_path: Path) -> None:
+    class CutError(Exception):
+        pass
+
+    class Cutting(Quiet):
+        def on_save(self, step: int) -> None:
+            if step == 21:
+                raise CutError
+
+    train = replace(FAST, save_every=7)
+    once, twice = (replace(tuning(parts / "top", tones, tmp_path / name), train=train) for name in ("once", "twice"))
+    once.prepare().train()
+    with pytest.raises(CutError):
+        twice.prepare().train(Cutting())
+    assert replace(twice, resume=True).prepare().train().step == 60
+    one, other = (load_file(tmp_path / name / "model.safetensors") for name in ("once", "twice"))
+    assert all(torch.equal(one[name], other[name]) for name in one.keys() | other.keys())
+
+
 def test_layers_learn_at_rates_of_their_own() -> None:
-    named = AdamW(layer_decay=0.5).build(with_head(prior(top=True), LABELS))
-    ((part, names),) = named.parts
-    scales = dict(zip(names, [group["scale"] for group in part.param_groups for _ in group["params"]], strict=True))
+    scales = scales_of(with_head(prior(top=True), LABELS))
     assert scales["transformer.classifier.output.weight"] == 1
     assert scales["transformer.blocks.1.attention.input.weight"] == 0.5
     assert scales["transformer.blocks.0.attention.input.weight"] == 0.25
     assert scales["transformer.embedding.tokens.weight"] == 0.125
     assert {scale for name, scale in scales.items() if name.startswith("label_embedding")} == {0.125}
+    above = [scale for name, scale in scales_of(prior(top=False)).items() if name.startswith("above")]
+    assert len(above) > 2
+    assert set(above) == {0.125}
 
 
 def test_on_the_command_line(parts: Path, tones: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -287,4 +317,9 @@ def test_on_the_command_line(parts: Path, tones: Path, tmp_path: Path, capsys: p
     capsys.readouterr()
     assert main(["classify", str(tmp_path / "whole"), *files, "device=cpu", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["rows"] == rows
-    assert isinstance(load(tmp_path / "whole", device="cpu"), Stack)
+    seen = ["device=cpu", "task=classification", f"out={tmp_path / 'seen-whole'}", "--json"]
+    assert main(["evaluate", str(tmp_path / "whole"), f"data.path={tones}", *seen]) == 0
+    assert json.loads(capsys.readouterr().out)["metrics"]["accuracy"] == learned["metrics"]["accuracy"]
+    whole = load(tmp_path / "whole", device="cpu")
+    assert isinstance(whole, Stack)
+    assert whole.classify([sound(4)])[0].label in {"high", "low"}

@@ -9,7 +9,7 @@ import torch
 
 from zoo.architecture import AnyNetwork
 from zoo.classify.answers import Answers
-from zoo.classify.kinds import SeveralLabels, Together, kind_of
+from zoo.classify.kinds import SeveralLabels, kind_of
 from zoo.classify.prediction import JOIN, Prediction
 from zoo.classify.reading import Reader, Row, collate
 from zoo.classify.songs import SongReader
@@ -32,16 +32,11 @@ def reader_of(
     """Return what makes a network's rows; arguments are those of ``Reader``, of which a prior takes ``context``.
 
     Raises:
-        ZooError: no tokenizer, or a prior that reads no sounds.
+        ZooError: no tokenizer, a prior that reads no sounds, or a context that is too small for a window of it.
     """
     if isinstance(network, Prior):
         return SongReader(network, tokenizer, context=context)
     return Reader(network, tokenizer, both_orders=both_orders, start=start, context=context)
-
-
-def together_in(network: AnyNetwork) -> Together:
-    """Return what the logits of a sample's rows come to: those of windows of music are averaged."""
-    return "mean" if isinstance(network, Prior) else "sum"
 
 
 class Classifier:
@@ -50,26 +45,32 @@ class Classifier:
     Args:
         network: with a head.
         tokenizer: makes the ids.
-        both_orders, start: see ``Reader``.
+        both_orders, start, context: see ``Reader``.
 
     Raises:
         ZooError: a network without a head, or no tokenizer.
     """
 
     def __init__(
-        self, network: AnyNetwork, tokenizer: Tokenizer[Any], *, both_orders: bool = False, start: bool = True
+        self,
+        network: AnyNetwork,
+        tokenizer: Tokenizer[Any],
+        *,
+        both_orders: bool = False,
+        start: bool = True,
+        context: int | None = None,
     ) -> None:
         self.network = network
-        self.reader = reader_of(network, tokenizer, both_orders=both_orders, start=start)
+        self.reader = reader_of(network, tokenizer, both_orders=both_orders, start=start, context=context)
         self.head = network.config.head
-        self.kind = None if isinstance(self.head, Span) else kind_of(self.head, together=together_in(network))
+        self.kind = None if isinstance(self.head, Span) else kind_of(self.head, together=self.reader.together)
 
     def predict(self, samples: Iterable[tuple[str, Any]], *, batch: int = 16) -> Iterator[Prediction]:
         """Yield what each sample is, in order.
 
         Args:
             samples: (name for messages, sample): see ``Reader.rows``.
-            batch: samples that are read at once.
+            batch: rows that are read at once: a sample has one, or a few (see ``Reader.rows``).
 
         Raises:
             ZooError: a sample that cannot be read, named.
@@ -84,7 +85,7 @@ class Classifier:
                 waiting.append((sample, self.reader.rows(sample)))
             except ZooError as error:
                 raise ZooError(str(error) if name in str(error) else f"{name}: {error}") from None
-            if len(waiting) == batch:
+            if sum(len(rows) for _, rows in waiting) >= batch:
                 yield from self._said(waiting)
                 waiting = []
         if waiting:
@@ -92,11 +93,12 @@ class Classifier:
 
     def _said(self, read: Sequence[tuple[Any, list[Row]]]) -> Iterator[Prediction]:
         assert self.kind is not None
-        rows = collate([rows for _, rows in read]).to(device_of(self.network))
+        rows = collate([rows for _, rows in read])
         assert rows.groups is not None
+        there = rows.to(device_of(self.network))
         with evaluation_mode(self.network), torch.inference_mode():
-            logits, _ = self.network.judge(rows.ids, lengths=rows.lengths, conditioning=rows.conditioning)
-            probabilities = self.kind.probabilities(self.kind.gathered(logits, rows.groups)).cpu()
+            logits, _ = self.network.judge(there.ids, lengths=there.lengths, conditioning=there.conditioning)
+            probabilities = self.kind.probabilities(self.kind.gathered(logits.float().cpu(), rows.groups))
         for (sample, _), values in zip(read, probabilities.tolist(), strict=True):
             names = self.network.labels or (sample.choices if isinstance(sample, TextRow) else ())
             yield self._prediction(names, values)

@@ -8,9 +8,9 @@ exactly three ids more than its tokenizer has GPT-1's.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from zoo.architecture import AnyNetwork
+from zoo.classify.kinds import Together
 from zoo.data.adapted import fit
 from zoo.data.base import IGNORED, Batch
 from zoo.data.documents import from_text
@@ -60,7 +61,7 @@ class Row:
         segments: int64 (time,), None where the network has no token types.
         second: where the second part begins; 0 where there is none.
         cut: ids of the sample that there was no room for.
-        told: what a prior of music is told of it, one row of what all rows are told of; None for nothing.
+        told: what a prior of music is told of it, as a batch of one; None for nothing.
     """
 
     ids: Tensor
@@ -82,9 +83,14 @@ class Reader:
             trained: transformers shows Image GPT the pixels alone.
         context: most ids in a row of text or sound; None for what the network reads.
 
+    Attributes:
+        together: what the logits of a sample's rows come to.
+
     Raises:
         ZooError: no tokenizer.
     """
+
+    together: ClassVar[Together] = "sum"
 
     def __init__(
         self,
@@ -269,6 +275,18 @@ def collate(
         labels=labels,
         groups=torch.arange(len(examples)).repeat_interleave(counts),
     )
+
+
+def by_rows(examples: Sequence[Sequence[Row]], size: int) -> Iterator[range]:
+    """Yield the places of samples in order, so many at once as have ``size`` rows; at least one."""
+    first, held = 0, 0
+    for place, rows in enumerate(examples):
+        if place > first and held + len(rows) > size:
+            yield range(first, place)
+            first, held = place, 0
+        held += len(rows)
+    if first < len(examples):
+        yield range(first, len(examples))
 
 
 def narrow(row: Row) -> Row:

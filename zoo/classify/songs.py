@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 
+from zoo.classify.kinds import Together
 from zoo.classify.reading import Row, following
 from zoo.errors import ZooError
 from zoo.music.hearing import Hearing
 from zoo.music.prior import Prior
 from zoo.tokenizers.base import Tokenizer
 
-MOST = 8
+MOST_WINDOWS = 8
 """Windows of a sound that are read: of Jukebox's top levels, with 18 and 24 seconds each, most of a song."""
 
 
@@ -25,9 +26,14 @@ class SongReader:
         tokenizer: makes that level's codes.
         context: most ids in a row, the one that begins it included; None for what the network reads.
 
+    Attributes:
+        together: what the logits of a sound's windows come to.
+
     Raises:
         ZooError: no codec, a prior that is told the codes of a coarser level, or a context without room for a code.
     """
+
+    together: ClassVar[Together] = "mean"
 
     def __init__(self, network: Prior, tokenizer: Tokenizer[Any], *, context: int | None = None) -> None:
         self.network = network
@@ -38,7 +44,7 @@ class SongReader:
 
     def rows(self, sample: Any) -> list[Row]:
         """Return the rows of a sound: one if it is no longer than a window, else as many as hold it, all full and
-        evenly spread; of one that is longer than ``MOST``, so many.
+        evenly spread; of one that is longer than ``MOST_WINDOWS``, so many.
 
         Raises:
             ZooError: no sound, or an empty one.
@@ -48,7 +54,7 @@ class SongReader:
         codes = codec.encode_samples(torch.from_numpy(samples))
         if not len(codes):
             raise ZooError("is empty: there is nothing to read in it")
-        count = min(MOST, -(-len(codes) // room))
+        count = min(MOST_WINDOWS, -(-len(codes) // room))
         firsts = np.linspace(0, max(0, len(codes) - room), count).round().astype(int).tolist()
         return [self._row(codes[first : first + room], len(samples), first, len(codes)) for first in firsts]
 
@@ -58,5 +64,5 @@ class SongReader:
             ids=ids,
             targets=following(ids, self.network.output_vocabulary),
             told=self._hearing.told(total, first),
-            cut=max(0, count - MOST * (self.context - 1)),
+            cut=max(0, count - MOST_WINDOWS * (self.context - 1)),
         )

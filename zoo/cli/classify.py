@@ -41,7 +41,7 @@ class Keys:
     )
     out: str | None = key(None, f"a folder for {ROWS}, beside what is written", literal=True)
     overwrite: bool = key(False, f"replace {ROWS} in out")
-    batch: int = key(16, "samples that are read at once")
+    batch: int = key(16, "rows that are read at once: a sample is one, or a few (choices, windows of a sound)")
     device: str = key("auto", "auto (the GPU if there is one), cpu, cuda, ...", literal=True)
     dtype: Literal["float32", "bfloat16"] = key("float32", "of the weights")
     threads: int | None = key(None, "processor threads; default: PyTorch's choice")
@@ -69,7 +69,7 @@ def run(call: Call) -> dict[str, Any]:
 
     check_columns(columns)
     model = load(target, device=keys.device, dtype=keys.dtype)
-    classifier = model.reader.classifier()
+    classifier = model.classifier()
     names = list(_samples(keys, files, model, columns))
     said = list(classifier.predict(((one.name, _read(one)) for one in names), batch=keys.batch))
     rows = [

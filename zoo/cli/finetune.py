@@ -57,7 +57,7 @@ HEAD_KEYS = (
     ("layer=K", "of a head: what block K reads, instead of the last hidden state"),
     (
         "generative=X",
-        "of a head: weight of the loss of next tokens beside its own; default 0.5 of texts, 1 of pictures",
+        "of a head: weight of the loss of next tokens beside its own; default 0.5 of texts and sounds, 1 of pictures",
     ),
     ("balance=true", "of a head: rare labels count for more"),
     ("dropout=X", "of a head: on what it looks at (0.1)"),

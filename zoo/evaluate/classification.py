@@ -34,7 +34,7 @@ class Classification:
     several choices; what is taken for what.
 
     Attributes:
-        batch: samples that are read at once.
+        batch: rows that are read at once.
     """
 
     batch: int = 16
@@ -62,11 +62,11 @@ class Classification:
         probabilities = np.zeros((len(said), max(len(one.values) for one in said)))
         for row, one in enumerate(said):
             probabilities[row, : len(one.values)] = one.values
-        report = classifier.kind.report(torch.from_numpy(probabilities), right, model.network.labels)
+        report = classifier.kind.report(torch.from_numpy(probabilities), right, classifier.network.labels)
         wrong = [not _same(one.label, records.labels[index]) for index, one in zip(chosen, said, strict=True)]
         if isinstance(classifier.kind, Choices):
             wrong = (probabilities.argmax(1) != right.numpy()).tolist()
-        return _outcome(records, chosen, said, wrong, report, _figures(report, model.network.labels))
+        return _outcome(records, chosen, said, wrong, report, _figures(report, classifier.network.labels))
 
 
 @dataclass(frozen=True, kw_only=True)

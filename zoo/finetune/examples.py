@@ -14,7 +14,7 @@ from torch import Tensor
 
 from zoo.classify.answers import Window, best_spans, exact_match, f1
 from zoo.classify.kinds import AnyKind
-from zoo.classify.reading import Row, collate
+from zoo.classify.reading import Row, by_rows, collate
 from zoo.classify.scores import Report
 from zoo.data.base import Batch, TokenData
 from zoo.data.read_questions import Question
@@ -48,6 +48,10 @@ class Part:
         """Return the rows of a sample as it is learned from, which a kind of data may vary each time."""
         return self.rows[place]
 
+    def length(self, place: int) -> int:
+        """Return how many ids a sample has when it is learned from."""
+        return sum(len(row.ids) for row in self.rows[place])
+
     def batch(self, places: Iterable[int], random: np.random.Generator | None = None) -> Batch:
         """Return some of the samples: as they are, or with ``random`` as they are learned from."""
         chosen = list(places)
@@ -58,9 +62,8 @@ class Part:
         )
 
     def batches(self, size: int) -> Iterator[Batch]:
-        """Yield all samples in order, ``size`` at a time."""
-        for first in range(0, len(self), size):
-            yield self.batch(range(first, min(first + size, len(self))))
+        """Yield all samples in order, with ``size`` rows at a time, or those of one sample where it has more."""
+        yield from (self.batch(places) for places in by_rows(self.rows, size))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +74,10 @@ class OneWindow(Part):
         """Return one of the rows of a sound, by chance."""
         rows = self.rows[place]
         return [rows[int(random.integers(len(rows)))]]
+
+    def length(self, place: int) -> int:
+        """Return the ids of a window, all of which are equally long."""
+        return len(self.rows[place][0].ids)
 
 
 class ExampleData(TokenData):
@@ -90,7 +97,7 @@ class ExampleData(TokenData):
     def __init__(self, *, train: Part, validation: Part, test: Part) -> None:
         self.train, self.validation, self.test = train, validation, test
         self.train_tokens = len(train)  # what is counted is samples
-        self._lengths = np.array([sum(len(row.ids) for row in rows) for rows in train.rows], dtype=np.int64)
+        self._lengths = np.array([train.length(place) for place in range(len(train))], dtype=np.int64)
         self._order = Shuffled(len(train))
 
     def batch(self, *, step: int, size: int, seed: int) -> Batch:

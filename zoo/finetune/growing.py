@@ -10,6 +10,7 @@ from torch import nn
 from zoo.architecture import AnyNetwork, build_network, outline
 from zoo.errors import ZooError
 from zoo.music.prior import Prior
+from zoo.recurrent import RecurrentNetwork
 from zoo.transformer.heads import First, Head
 from zoo.transformer.model import Transformer
 
@@ -34,16 +35,25 @@ def with_head(network: AnyNetwork, head: Head, *, more: int = 0, seed: int = 0) 
         if isinstance(network, Prior):
             inner = _grown(network.transformer, head, 0, seed)
             made = outline(dataclasses.replace(network.config, transformer=inner.config))
-            fresh: dict[str, nn.Module] = {"transformer": inner}
-        else:
-            torch.manual_seed(seed)
-            made = build_network(dataclasses.replace(network.config, head=head))
-            layer = made.get_submodule("classifier").to(next(network.parameters()))
-            fresh = {} if _same(network.config.head, head) else {"classifier": layer}
+            return _adopted(made, network, but={"transformer": inner})
+        return _with_layer(network, head, seed)
     except ZooError as error:
         raise ZooError(str(error).removeprefix("head: ")) from None
+
+
+def _with_layer(network: RecurrentNetwork, head: Head, seed: int) -> AnyNetwork:
+    torch.manual_seed(seed)
+    made = build_network(dataclasses.replace(network.config, head=head)).to(next(network.parameters()))
+    layer = made.get_submodule("classifier")
+    if _same(network.config.head, head):
+        layer.load_state_dict(network.get_submodule("classifier").state_dict())
+    return _adopted(made, network, but={"classifier": layer})
+
+
+def _adopted(made: AnyNetwork, network: AnyNetwork, *, but: dict[str, nn.Module]) -> AnyNetwork:
+    """Return ``made`` with the parts of ``network``, and those of ``but``."""
     for name in [name for name, _ in made.named_children()]:
-        setattr(made, name, fresh[name] if name in fresh else network.get_submodule(name))
+        setattr(made, name, but[name] if name in but else network.get_submodule(name))
     return made
 
 

@@ -15,7 +15,7 @@ from zoo.architecture import AnyNetwork
 from zoo.classify.answers import Answers, Window
 from zoo.classify.kinds import AnyKind, Choices, OneLabel, SeveralLabels, Together
 from zoo.classify.labels import right_choice, split_labels
-from zoo.classify.predict import reader_of, together_in
+from zoo.classify.predict import reader_of
 from zoo.classify.prediction import JOIN
 from zoo.classify.reading import OWN_IDS, Reader
 from zoo.classify.songs import SongReader
@@ -51,10 +51,10 @@ class Trained(HeadSettings[Labelled]):
         layer: what it looks at: the input of this block behind its first norm; None for the last hidden state.
         dropout: probability, on the pooled features.
         generative: weight of the loss of the next ids beside its own; None for GPT-1's 0.5 of text and sound, Image
-            GPT's 1 of pictures, and 0 where the network reads both ways.
+            GPT's 1 of pictures, and 0 where the network reads both ways or nothing learns but the head.
         balance: samples of rare labels count for more, so that all labels count alike.
         ids: ``own``: texts stand between GPT-1's start, delimiter and extract ids, which are put after the vocabulary;
-            ``plain``: without; auto: own where a causal network of text learns token vectors.
+            ``plain``: without; auto: own where a causal transformer of text learns token vectors.
     """
 
     reads: ClassVar[type] = Labelled
@@ -120,11 +120,11 @@ class Trained(HeadSettings[Labelled]):
         more = OWN_IDS if could and exact and asked.grows and self.ids != "plain" else 0
         return with_head(network, head, more=more, seed=asked.seed)
 
-    def weight_of_ids(self, model: Model) -> float:
+    def weight_of_ids(self, model: Model, asked: Asked) -> float:
         """Return the weight of the generative loss."""
         if self.generative is not None:
             return self.generative
-        if not model.network.causal:
+        if not model.network.causal or asked.frozen:
             return 0.0
         return 1.0 if model.modality == "image" else 0.5
 
@@ -177,7 +177,7 @@ class OfSamples(Trained):
             made[0] = OneWindow(**vars(made[0]))
         elif data.moves.any:
             made[0] = MovedPictures(**vars(made[0]), moves=data.moves, reader=reader)
-        kind = self.kind(made[0].labels, len(names), together_in(network))
+        kind = self.kind(made[0].labels, len(names), reader.together)
         examples = LabelledData(train=made[0], validation=made[1], test=made[2], kind=kind, names=names)
         entry = {"name": records.title, "license": "not stated", "sha256": records.sha256}
         return Examples(
@@ -185,8 +185,8 @@ class OfSamples(Trained):
             data=examples,
             entries=[entry | used(data, made)],
             notes=tuple(notes(made, asked, network, balanced=self.balance)),
-            objective=Labels(kind=kind, generative=self.weight_of_ids(model)),
-            facts={"both_orders": True} if self.both_orders else {},
+            objective=Labels(kind=kind, generative=self.weight_of_ids(model, asked)),
+            facts=({"both_orders": True} if self.both_orders else {}) | asked.facts,
         )
 
 
@@ -352,8 +352,8 @@ class Span(Trained):
             data=examples,
             entries=[entry | used(data, made)],
             notes=(),
-            objective=Spans(generative=self.weight_of_ids(model)),
-            facts={},
+            objective=Spans(generative=self.weight_of_ids(model, asked)),
+            facts=asked.facts,
         )
 
 

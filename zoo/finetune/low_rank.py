@@ -26,6 +26,8 @@ from zoo.weights.tensors import named_weights, read_tensors, write_tensors
 
 INSIDE = ".parametrizations.weight"
 ORIGINAL, DOWN, UP = (f"{INSIDE}.{name}" for name in ("original", "0.down", "0.up"))
+READ = ("both_orders", "context")
+"""What a card and an adapter say of how samples are read."""
 WEIGHTS, SETTINGS = "adapter_model.safetensors", "adapter_config.json"
 
 
@@ -58,7 +60,7 @@ def insert(network: AnyNetwork, *, rank: int, scale: float) -> None:
     """
     matrices = [module for module in layers_of(network).modules() if isinstance(module, nn.Linear)]
     if not matrices:
-        raise ZooError("method=lora changes linear layers, and a recurrent network has none; use method=full or last")
+        raise ZooError("method=lora changes linear layers, and a recurrent network has none; use method=full")
     torch.manual_seed(0)  # what is drawn must be the same in a run that goes on
     for module in matrices:
         change = LowRank(module.weight, rank=rank, scale=scale)
@@ -104,7 +106,7 @@ def apply(model: Model, folder: Path | str) -> None:
     """Put what ``save`` wrote into the checkpoint that it was learnt on: the changes into its matrices, and its head.
 
     Args:
-        model: that checkpoint, with or without the head; changed in place.
+        model: that checkpoint, with or without the head; changed in place. Of a stack of music, its ``reader``.
         folder: of the adapter.
 
     Raises:
@@ -129,8 +131,9 @@ def apply(model: Model, folder: Path | str) -> None:
         head: Head = build(Head, facts["head"], f"{folder / SETTINGS}: head")
         model.network = with_head(model.network, head).eval()
         model.config, model.head = model.network.config, str(facts.get("head_name") or tag(type(head)))
-        read = {"head": model.head, **({"both_orders": True} if facts.get("both_orders") else {})}
-        model.card = {**{name: value for name, value in model.card.items() if name != "both_orders"}, **read}
+        told = {name: facts[name] for name in READ if facts.get(name)}
+        model.card = {name: value for name, value in model.card.items() if name not in READ} | told
+        model.card["head"] = model.head
         weights = named_weights(model.network)
     for name in pairs:
         weights[f"{name}.weight"] += scale * (tensors[f"{name}.up"] @ tensors[f"{name}.down"])

@@ -25,12 +25,19 @@ class Asked:
         context: most ids in a row; None for what the network reads, or less where there is little.
         seed: of new weights, and of which samples go where.
         grows: the method learns token vectors, so that new ids can be learnt.
+        frozen: nothing learns but the head.
     """
 
     name: str
     context: int | None
     seed: int
     grows: bool
+    frozen: bool = False
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What the card says of how much is read at once."""
+        return {} if self.context is None else {"context": self.context}
 
 
 @dataclass(frozen=True, kw_only=True)

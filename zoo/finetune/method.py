@@ -25,6 +25,8 @@ class MethodSettings(ABC):
 
     grows: ClassVar[bool] = False
     """Token vectors learn, so that a vocabulary can be given new ids."""
+    frozen: ClassVar[bool] = False
+    """Nothing learns but the head."""
 
     @abstractmethod
     def choose(self, network: AnyNetwork) -> None:
@@ -60,6 +62,8 @@ class Full(MethodSettings):
 @dataclass(frozen=True, kw_only=True)
 class Head(MethodSettings):
     """Only the new head learns (and BERT's pooler before it)."""
+
+    frozen: ClassVar[bool] = True
 
     def choose(self, network: AnyNetwork) -> None:
         """Let the head learn.
@@ -99,7 +103,7 @@ class Last(MethodSettings):
         """
         blocks = layers_of(network)
         if self.blocks > len(blocks):
-            raise ZooError(f"method.blocks: this network has {len(blocks)} blocks, got {self.blocks}")
+            raise ZooError(f"method.blocks must be at most {len(blocks)}, the network's layers; got {self.blocks}")
         network.requires_grad_(False)
         blocks[-self.blocks :].requires_grad_(True)
         _learn(network, AFTER)
@@ -129,7 +133,7 @@ class Lora(MethodSettings):
         """Let changes of the matrices learn.
 
         Raises:
-            ZooError: the network has no blocks.
+            ZooError: the network has no matrices to change.
         """
         network.requires_grad_(False)
         low_rank.insert(network, rank=self.rank, scale=self.alpha / self.rank)

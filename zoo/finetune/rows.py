@@ -12,7 +12,7 @@ from torch import Tensor
 from zoo.architecture import AnyNetwork
 from zoo.classify.answers import Answers, Window
 from zoo.classify.reading import Row, narrow
-from zoo.classify.songs import MOST
+from zoo.classify.songs import MOST_WINDOWS
 from zoo.data.read_questions import Question
 from zoo.data.records import Records
 from zoo.errors import ZooError
@@ -83,7 +83,7 @@ def notes(parts: Sequence[Part], asked: Asked, network: AnyNetwork, *, balanced:
     most = asked.context or network.context
     if isinstance(network, Prior):
         cut = [any(row.cut for row in rows) for part in parts for rows in part.rows]
-        rest = f"{MOST} windows of {most} tokens: as many, evenly spread, are read of each"
+        rest = f"{MOST_WINDOWS} windows of {most} tokens: as many, evenly spread, are read of each"
     else:
         cut = [row.cut > 0 for part in parts for rows in part.rows for row in rows]
         rest = f"{most} tokens: the end of those is left out"

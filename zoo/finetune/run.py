@@ -130,13 +130,14 @@ class FineTuning:
             raise ZooError(f"context: {name} sees at most {model.network.context} tokens, got {self.context}")
         if self.fresh:
             _forget(model, self.seed)
-        asked = Asked(name=name, context=self.context, seed=self.seed, grows=self.method.grows)
+        grows, frozen = self.method.grows, self.method.frozen
+        asked = Asked(name=name, context=self.context, seed=self.seed, grows=grows, frozen=frozen)
         material: AnyMaterial = head.read(self.data, model, asked)
         model = Model(material.network, model.tokenizer, card=model.card, recipe=model.recipe, head=tag_of(head))
         parameters = model.parameters
         self.method.choose(model.network)
         _refuse_too_large(model.network, model.device)
-        network = model.config
+        network = body_of(model.network).config
         settings = self.train.settings(
             tokens=material.data.train_tokens,
             context=material.data.context if isinstance(material, RunningText) else 1,
@@ -257,6 +258,7 @@ class Prepared:
                 "head": to_mapping(body_of(network).config)["head"],
                 "head_name": tag(type(asked.head)),
                 "both_orders": bool(told.get("both_orders")),
+                "context": told.get("context"),
             }
             learnt = {name for name, weight in network.named_parameters() if weight.requires_grad}
             low_rank.save(asked.out / "adapter", trainer.shown(), facts, learnt)

@@ -16,7 +16,7 @@ from zoo.errors import ZooError
 from zoo.music.lyrics import V2, V3, Alphabet
 from zoo.music.names import Names
 from zoo.transformer.config import TransformerConfig
-from zoo.transformer.heads import Head
+from zoo.transformer.heads import Classification, Head
 from zoo.transformer.patterns import Cross, Dense, Prefix
 
 WIDEST = 16_384
@@ -267,6 +267,8 @@ class PriorConfig:
         inner = self.transformer
         if not inner.causal or inner.classes or inner.encoder or inner.segments:
             raise ZooError("transformer: a prior's is causal, and knows no classes, encoder or segments")
+        if inner.head is not None and not isinstance(inner.head, Classification):
+            raise ZooError("transformer: the head of a prior says labels of a sound: classification or multi_label")
         if (inner.output_vocabulary or inner.vocabulary) != inner.vocabulary - (self.labels is None):
             raise ZooError(
                 "transformer: without labels its last id begins every window and is not predicted: output_vocabulary "

@@ -52,7 +52,7 @@ class Hearing:
         if network.config.above is not None:
             raise ZooError(
                 "this prior is told the codes of a coarser level beside its own; sounds are read by a stack's "
-                "coarsest prior: name the stack, or that prior"
+                "coarsest prior: name the stack"
             )
         self.codec = codec_of(tokenizer)
         self.room = network.context - 1

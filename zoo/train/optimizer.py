@@ -14,6 +14,10 @@ from zoo.errors import ZooError, suggest
 from zoo.train import precision
 from zoo.train.muon import Float32Muon
 
+LAYER = re.compile(r"(?:(?:transformer\.)?blocks|layers)\.(\d+)\.")
+BELOW = re.compile(r"(?:(?:transformer\.)?embedding|label_embedding|above|lyrics)\.")
+"""How names of parameters begin: those of layers, and of what stands below the first; also in a prior of music."""
+
 
 def _check(betas: tuple[float, float], weight_decay: float, eps: float) -> None:
     if not all(0.0 <= beta < 1.0 for beta in betas):
@@ -304,19 +308,15 @@ def _adamw(settings: AdamW, named: dict[str, nn.Parameter]) -> torch.optim.Optim
     return torch.optim.AdamW(groups, lr=0.0, betas=settings.betas, eps=settings.eps, fused=True)
 
 
-INPUTS = r"((transformer\.)?embedding|label_embedding|above|lyrics)\."
-"""How the names of what stands below the first block begin, also in a prior of music."""
-
-
 def _block(name: str) -> int:
     """Return the number of the block that a parameter is of, -1 for none."""
-    match = re.match(r"(?:(?:transformer\.)?blocks|layers)\.(\d+)\.", name)
+    match = LAYER.match(name)
     return int(match[1]) if match else -1
 
 
 def _below(name: str, depth: int) -> int:
     """Return how many layers lie between a parameter and the head: 0 above the blocks."""
-    if re.match(INPUTS, name):
+    if BELOW.match(name):
         return depth + 1
     number = _block(name)
     return 0 if number < 0 else depth - number
