@@ -138,10 +138,10 @@ struct Share {
     }
 };
 
-// ROWS rows times LANES / ROWS outputs: one vector of dot products, which lies output by output. What follows these
-// weights is fetched meanwhile: without, the memory would wait for the sums at the end.
-template <int ROWS, class T>
-inline Vector dots(const float* x, int64_t inputs, const T* const* weights) {
+// ROWS rows times LANES / ROWS outputs: one vector of dot products, which lies row by row. Meanwhile AHEAD rows of
+// weights are fetched that come next: without, the memory would wait for the sums at the end.
+template <int ROWS, int AHEAD, class T>
+inline Vector dots(const float* x, int64_t inputs, const T* const* weights, const T* const* ahead) {
     constexpr int OUTPUTS = LANES / ROWS;
     Vector totals[LANES] = {};
     for (int64_t i = 0; i < inputs; i += LANES) {
@@ -149,11 +149,12 @@ inline Vector dots(const float* x, int64_t inputs, const T* const* weights) {
 #pragma GCC unroll 16
         for (int row = 0; row < ROWS; row++) given[row] = load(x + row * inputs + i);
 #pragma GCC unroll 16
+        for (int next = 0; next < AHEAD; next++) __builtin_prefetch(ahead[next] + i);
+#pragma GCC unroll 16
         for (int output = 0; output < OUTPUTS; output++) {
             Vector weight = load(weights[output] + i);
-            __builtin_prefetch(weights[output] + OUTPUTS * inputs + i);
 #pragma GCC unroll 16
-            for (int row = 0; row < ROWS; row++) totals[output * ROWS + row] += given[row] * weight;
+            for (int row = 0; row < ROWS; row++) totals[row * OUTPUTS + output] += given[row] * weight;
         }
     }
     return sums<LANES>(totals);
@@ -174,38 +175,55 @@ struct Matrix {
     int64_t inputs, outputs;
 };
 
-template <int ROWS, class T>
-void tile(const float* x, const Matrix<T>& matrix, int64_t output, int64_t end, float* result, bool add) {
+// LANES / ROWS outputs from `first` on, fewer at `end`, for ROWS rows.
+template <int ROWS, int AHEAD, class T>
+inline void tile(const float* x, const Matrix<T>& matrix, int64_t first, int64_t end, const T* const* ahead,
+                 float* result, bool add) {
     constexpr int OUTPUTS = LANES / ROWS;
-    for (int64_t first = output; first < output + LANES && first < end; first += OUTPUTS) {
-        const T* weights[OUTPUTS];
-        for (int i = 0; i < OUTPUTS; i++)
-            weights[i] = matrix.weight + (first + i < end ? first + i : end - 1) * matrix.inputs;
-        float sums[LANES];
-        store(sums, dots<ROWS>(x, matrix.inputs, weights));
-        for (int i = 0; i < OUTPUTS && first + i < end; i++) {
-            const float bias = matrix.bias ? number(matrix.bias + first + i) : 0.0f;
-            for (int row = 0; row < ROWS; row++) {
-                float* at = result + row * matrix.outputs + first + i;
-                *at = sums[i * ROWS + row] + bias + (add ? *at : 0.0f);
-            }
-        }
+    const T* weights[OUTPUTS];
+    for (int i = 0; i < OUTPUTS; i++)
+        weights[i] = matrix.weight + (first + i < end ? first + i : end - 1) * matrix.inputs;
+    float sums[LANES], biases[OUTPUTS];
+    store(sums, dots<ROWS, AHEAD>(x, matrix.inputs, weights, ahead));
+    const int64_t count = end - first < OUTPUTS ? end - first : OUTPUTS;
+    for (int i = 0; i < count; i++) biases[i] = matrix.bias ? number(matrix.bias + first + i) : 0.0f;
+    for (int row = 0; row < ROWS; row++) {
+        float* at = result + row * matrix.outputs + first;
+        auto put = [&](int64_t outputs) {
+            for (int i = 0; i < outputs; i++) at[i] = sums[row * OUTPUTS + i] + biases[i] + (add ? at[i] : 0.0f);
+        };
+        count == OUTPUTS ? put(OUTPUTS) : put(count);
     }
+}
+
+// The same for all rows, ROWS at a time, while what comes after these weights is fetched, a part with each of them.
+template <int ROWS, int AHEAD, class T>
+inline void tiles(const float* x, int64_t rows, const Matrix<T>& matrix, int64_t first, int64_t end, float* result,
+                  bool add) {
+    constexpr int OUTPUTS = LANES / ROWS;
+    const T* ahead[OUTPUTS + AHEAD];
+    for (int i = 0; i < OUTPUTS + AHEAD; i++)
+        ahead[i] = matrix.weight + (first + OUTPUTS + (i < OUTPUTS ? i : OUTPUTS - 1)) * matrix.inputs;
+    int64_t place = 0;
+    for (int64_t row = 0; row < rows; row += ROWS, place = place + AHEAD < OUTPUTS ? place + AHEAD : OUTPUTS)
+        tile<ROWS, AHEAD>(x + row * matrix.inputs, matrix, first, end, ahead + place,
+                          result + row * matrix.outputs, add);
 }
 
 // This thread's outputs of x (rows, inputs); the result is (rows, outputs).
 template <class T>
 void product(const float* x, int64_t rows, const Matrix<T>& matrix, float* result, bool add = false) {
     Share share(matrix.outputs, LANES);
+    const int64_t fours = rows / 4 * 4, twos = rows / 2 * 2 - fours;
     for (int64_t output = share.begin; output < share.end; output += LANES) {
-        int64_t row = 0;
-        auto part = [&](auto one_tile, int64_t count) {
-            for (; row + count <= rows; row += count)
-                one_tile(x + row * matrix.inputs, matrix, output, share.end, result + row * matrix.outputs, add);
+        auto part = [&](auto many_tiles, int64_t outputs, int64_t begin, int64_t count) {
+            for (int64_t first = output; count && first < output + LANES && first < share.end; first += outputs)
+                many_tiles(x + begin * matrix.inputs, count, matrix, first, share.end, result + begin * matrix.outputs,
+                           add);
         };
-        part(tile<4, T>, 4);
-        part(tile<2, T>, 2);
-        part(tile<1, T>, 1);
+        part(fours < 8 ? tiles<4, 4, T> : fours < 16 ? tiles<4, 2, T> : tiles<4, 1, T>, LANES / 4, 0, fours);
+        part(tiles<2, LANES / 2, T>, LANES / 2, fours, twos);
+        part(tiles<1, LANES, T>, LANES, fours + twos, rows - fours - twos);
     }
 }
 
@@ -279,7 +297,7 @@ void attend(const float* query, const T* keys, const T* values, const Seen& seen
         const T* near[LANES];
         for (int i = 0; i < LANES; i++)
             near[i] = keys + (first + i < seen.count ? first + i : seen.count - 1) * step;
-        Vector score = dots<1>(query, width, near);
+        Vector score = dots<1, 0>(query, width, near, near);
         store(scores + first, score);
         highest = score > highest ? score : highest;  // the last one is repeated up to a whole vector
     }
@@ -313,6 +331,17 @@ void attend(const float* query, const T* keys, const T* values, const Seen& seen
     }
 }
 
+// Ask for what a query will see, where it is a handful of lines far apart, which the processor does not foresee.
+template <class T>
+void fetch(const T* cache, const Seen& seen, int64_t width) {
+    constexpr int64_t LINE = 64, MOST = 128;
+    const int64_t bytes = width * sizeof(T);
+    if (seen.count * bytes > MOST * LINE) return;
+    for (int64_t slot = 0; slot < seen.count; slot++)
+        for (int64_t i = 0; i < bytes; i += LINE)
+            __builtin_prefetch((const char*)(cache + (seen.start + slot * seen.stride) * width) + i);
+}
+
 // The new keys and values into the cache, then attention of this thread's heads.
 template <class T>
 void attention(float* given, float* result, const Layer& layer, const Shape& shape, const float* cosines,
@@ -327,6 +356,10 @@ void attention(float* given, float* result, const Layer& layer, const Shape& sha
         float* key = given + row * row_size + (shape.heads + head) * width;
         float* value = key + shape.key_heads * width;
         T *keys = (T*)layer.keys + item * layer.slots * width, *values = (T*)layer.values + item * layer.slots * width;
+        if (item + 1 < share.end) {
+            fetch(keys + layer.slots * width, *layer.seen, width);
+            fetch(values + layer.slots * width, *layer.seen, width);
+        }
         if (cosines) turn(key, cosines, sines, width);
         if (layer.seen->slot >= 0)
             for (int64_t i = 0; i < width; i += LANES) {
