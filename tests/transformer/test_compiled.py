@@ -65,7 +65,7 @@ CHANGES: dict[str, dict[str, Any]] = {
 
 
 @needs_compiler
-@pytest.mark.parametrize("rows", [1, 3, 16])
+@pytest.mark.parametrize("rows", [1, 3, 7, 14, 16, 31])
 @pytest.mark.parametrize("change", CHANGES)
 def test_numbers_are_those_of_the_modules(change: str, rows: int) -> None:
     model = built(dataclasses.replace(CONFIG, **CHANGES[change]))
