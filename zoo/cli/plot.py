@@ -70,7 +70,11 @@ def plot(series: Sequence[Series], *, title: str, across: str, up: str, percent:
         _draw(draw, [place(*point) for point in one.points], COLOURS[number % len(COLOURS)], one)
         if one.marked is not None:
             x, y = place(*one.points[one.marked])
-            draw.text((x, y - 14), shown(one.points[one.marked][1]), fill=INK, font=font, anchor="ms")
+            text = shown(one.points[one.marked][1])
+            half = font.getlength(text) / 2
+            x = min(max(x, LEFT + half), WIDTH - RIGHT - half)
+            at = (y - 14, "ms") if y - 14 - TEXT > TOP else (y + 14, "ma")  # the title stands above
+            draw.text((x, at[0]), text, fill=INK, font=font, anchor=at[1])
     draw.text((LEFT, TOP - 22), cut(one_line(title), 90), fill=INK, font=font, anchor="ls")
     draw.text((WIDTH - RIGHT, HEIGHT - 14), across, fill=SOFT, font=font, anchor="rs")
     draw.text((12, 12), up, fill=SOFT, font=font, anchor="la")
