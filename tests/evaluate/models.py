@@ -29,7 +29,7 @@ class Knowing(FunctionNetwork):
         size = ByteTokenizer().spec.vocabulary_size
         super().__init__(self._logits, size, context)
         self.say = say
-        self.config = SimpleNamespace(segments=0)
+        self.config = SimpleNamespace(segments=0, head=None)
 
     def _logits(self, window: list[int]) -> Tensor:
         told = bytes(index for index in window if index < 256).decode("utf-8", "replace")
