@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 import zoo
 from zoo.architecture import build_network
 from zoo.classify.kinds import Choices, OneLabel, SeveralLabels
-from zoo.classify.reading import Reader, collate, shortened
+from zoo.classify.reading import Reader, collate, shortened, spread
 from zoo.data.records import TextRow
 from zoo.errors import ZooError
 from zoo.finetune import low_rank
@@ -32,6 +32,7 @@ from zoo.finetune.method import Full, Last, Lora, Method
 from zoo.finetune.method import Head as HeadOnly
 from zoo.finetune.run import FineTuning
 from zoo.model import Model
+from zoo.tokenizers.audio.settings import MuLaw
 from zoo.tokenizers.image.gray_levels import GrayLevelsTokenizer
 from zoo.tokenizers.text.byte import ByteTokenizer
 from zoo.tokenizers.text.wordpiece import WordpieceTokenizer
@@ -181,6 +182,24 @@ def test_pictures_behind_a_start_id_predict_their_last_pixel() -> None:
 
 
 # What logits mean
+
+
+def test_sounds_are_read_in_windows() -> None:
+    """As many as hold the sound, at most eight, on whole frames."""
+    tokenizer = MuLaw(rate=8000).fit([])
+    config = TransformerConfig(vocabulary=tokenizer.spec.vocabulary_size, context=10, width=8, depth=1, heads=1)
+    reader = Reader(build_network(config), tokenizer)
+    assert reader.together == "mean"
+    samples = np.linspace(-1, 1, 25, dtype=np.float32)
+    ids = tokenizer.encode(zoo.Audio(samples, 8000)).tolist()
+    rows = reader.rows(zoo.Audio(samples, 8000))
+    assert [row.ids.tolist() for row in rows] == [ids[first : first + 10] for first in (0, 8, 15)]
+    assert [row.cut for row in rows] == [0, 0, 0]
+    assert [row.cut for row in reader.rows(zoo.Audio(np.zeros(100, np.float32), 8000))] == [20] * 8
+    with pytest.raises(ZooError, match="is empty"):
+        reader.rows(zoo.Audio(np.zeros(0, np.float32), 8000))
+    assert spread(25, 10, 4) == [0, 8, 12]
+    assert spread(10, 10) == spread(1, 10) == [0]
 
 
 def test_rows_are_added_up_or_laid_side_by_side() -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ from zoo.data.documents import from_text
 from zoo.data.records import TextRow
 from zoo.errors import ZooError
 from zoo.network import Conditioning
+from zoo.tokenizers.audio.base import AudioTokenizer
 from zoo.tokenizers.base import TextTokenizer, Tokenizer
 from zoo.tokenizers.image.base import ImageTokenizer
 from zoo.tokenizers.masked import MaskedTokenizer
@@ -32,6 +33,8 @@ from zoo.tokenizers.none import NoTokenizer
 from zoo.transformer.heads import MultipleChoice
 from zoo.transformer.model import Transformer
 
+MOST_WINDOWS = 8
+"""Windows of a sound that are read: of Jukebox's top levels, with 18 and 24 seconds each, most of a song."""
 OWN_IDS = 3
 """Start, delimiter and extract: the ids that fine-tuning puts after the vocabulary of a causal network of text."""
 
@@ -90,8 +93,6 @@ class Reader:
         ZooError: no tokenizer.
     """
 
-    together: ClassVar[Together] = "sum"
-
     def __init__(
         self,
         network: AnyNetwork,
@@ -107,9 +108,11 @@ class Reader:
         self.context = network.context if context is None else context
         self.frame = frame_of(network, tokenizer, start=start)
         self.choices = isinstance(network.config.head, MultipleChoice)
+        self.together: Together = "mean" if tokenizer.spec.modality == "music" else "sum"
 
     def rows(self, sample: Any) -> list[Row]:
-        """Return the rows of a sample: one, two of a pair that is read in both orders, or one for each choice.
+        """Return the rows of a sample: one, two of a pair that is read in both orders, or one for each choice; of a
+        sound its windows.
 
         Args:
             sample: a text, two texts, a ``TextRow``, a picture or a sound.
@@ -117,6 +120,8 @@ class Reader:
         Raises:
             ZooError: an empty text, a pair or choices where the model takes none, what the tokenizer cannot read.
         """
+        if isinstance(self.tokenizer, AudioTokenizer):
+            return self._windows(self.tokenizer.encode(sample), self.tokenizer.ids_per_hop)
         if self.tokenizer.spec.modality != "text":
             return [self.whole(self.tokenizer.encode(sample))]
         row = _as_row(sample)
@@ -173,19 +178,27 @@ class Reader:
         return ids
 
     def whole(self, ids: Tensor) -> Row:
-        """Return the row of the ids of a picture or sound. Of a picture behind a start id, the last pixel is predicted
-        and never read, as in training.
-
-        Raises:
-            ZooError: there are none.
+        """Return the row of the ids of a picture. Behind a start id, the last pixel is predicted and never read, as in
+        training.
         """
-        if not len(ids):
-            raise ZooError("is empty: there is nothing to read in it")
         if self._behind_start:
             return Row(ids=torch.cat([_ids(self.frame.before), ids])[: len(ids)], targets=ids)
         read = torch.cat([_ids(self.frame.before), ids])
         kept = read[: self.context]
         return Row(ids=kept, targets=self._targets(kept), cut=len(read) - len(kept))
+
+    def _windows(self, ids: Tensor, unit: int) -> list[Row]:
+        """Return the rows of the ids of a sound, ``unit`` of which stand for the same time; see ``spread``."""
+        if not len(ids):
+            raise ZooError("is empty: there is nothing to read in it")
+        room = self.context - len(self.frame.before)
+        if room < 1:
+            raise ZooError(f"context: a window of sound has its first id and one of its own, got {self.context}")
+        parts = [
+            torch.cat([_ids(self.frame.before), ids[first : first + room]]) for first in spread(len(ids), room, unit)
+        ]
+        cut = max(0, len(ids) - MOST_WINDOWS * room)
+        return [Row(ids=part, targets=self._targets(part), cut=cut) for part in parts]
 
     def picture(self, row: Row) -> Tensor:
         """Return the ids of the picture that a row was made of."""
@@ -275,6 +288,16 @@ def collate(
         labels=labels,
         groups=torch.arange(len(examples)).repeat_interleave(counts),
     )
+
+
+def spread(count: int, room: int, unit: int = 1) -> list[int]:
+    """Return where the windows begin by which a sound of ``count`` ids is read, in multiples of ``unit``: one if
+    ``room`` ids hold it, else as many as do, all full and evenly spread; of a sound that is longer than
+    ``MOST_WINDOWS``, so many.
+    """
+    windows = min(MOST_WINDOWS, -(-count // room))
+    firsts = np.linspace(0, max(0, count - room), windows).round().astype(int)
+    return [int(first) // unit * unit for first in firsts]
 
 
 def by_rows(examples: Sequence[Sequence[Row]], size: int) -> Iterator[range]:

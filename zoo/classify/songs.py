@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
 
 from zoo.classify.kinds import Together
-from zoo.classify.reading import Row, following
+from zoo.classify.reading import MOST_WINDOWS, Row, following, spread
 from zoo.errors import ZooError
 from zoo.music.hearing import Hearing
 from zoo.music.prior import Prior
 from zoo.tokenizers.base import Tokenizer
-
-MOST_WINDOWS = 8
-"""Windows of a sound that are read: of Jukebox's top levels, with 18 and 24 seconds each, most of a song."""
 
 
 class SongReader:
@@ -33,7 +30,7 @@ class SongReader:
         ZooError: no codec, a prior that is told the codes of a coarser level, or a context without room for a code.
     """
 
-    together: ClassVar[Together] = "mean"
+    together: Together = "mean"
 
     def __init__(self, network: Prior, tokenizer: Tokenizer[Any], *, context: int | None = None) -> None:
         self.network = network
@@ -43,8 +40,7 @@ class SongReader:
             raise ZooError(f"context: a window of music has its first id and one of its own, got {self.context}")
 
     def rows(self, sample: Any) -> list[Row]:
-        """Return the rows of a sound: one if it is no longer than a window, else as many as hold it, all full and
-        evenly spread; of one that is longer than ``MOST_WINDOWS``, so many.
+        """Return the rows of a sound, which are told where they stand in it; see ``spread``.
 
         Raises:
             ZooError: no sound, or an empty one.
@@ -54,8 +50,7 @@ class SongReader:
         codes = codec.encode_samples(torch.from_numpy(samples))
         if not len(codes):
             raise ZooError("is empty: there is nothing to read in it")
-        count = min(MOST_WINDOWS, -(-len(codes) // room))
-        firsts = np.linspace(0, max(0, len(codes) - room), count).round().astype(int).tolist()
+        firsts = spread(len(codes), room)
         return [self._row(codes[first : first + room], len(samples), first, len(codes)) for first in firsts]
 
     def _row(self, codes: torch.Tensor, total: int, first: int, count: int) -> Row:

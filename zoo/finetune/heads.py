@@ -18,7 +18,6 @@ from zoo.classify.labels import right_choice, split_labels
 from zoo.classify.predict import reader_of
 from zoo.classify.prediction import JOIN
 from zoo.classify.reading import OWN_IDS, Reader
-from zoo.classify.songs import SongReader
 from zoo.data.labelled import check_labels, read_labelled
 from zoo.data.read_questions import read_questions
 from zoo.data.records import Records
@@ -173,9 +172,10 @@ class OfSamples(Trained):
         reader = reader_of(network, model.tokenizer, both_orders=self.both_orders, context=asked.context)
         parts = data.parts(records, groups, asked.seed)
         made = [encoded(records, numbers, labels, reader.rows) for numbers in parts]
-        if isinstance(reader, SongReader):
+        if model.modality == "music":
             made[0] = OneWindow(**vars(made[0]))
         elif data.moves.any:
+            assert isinstance(reader, Reader)
             made[0] = MovedPictures(**vars(made[0]), moves=data.moves, reader=reader)
         kind = self.kind(made[0].labels, len(names), reader.together)
         examples = LabelledData(train=made[0], validation=made[1], test=made[2], kind=kind, names=names)
@@ -184,7 +184,7 @@ class OfSamples(Trained):
             network=network,
             data=examples,
             entries=[entry | used(data, made)],
-            notes=tuple(notes(made, asked, network, balanced=self.balance)),
+            notes=tuple(notes(made, asked, model, network, balanced=self.balance)),
             objective=Labels(kind=kind, generative=self.weight_of_ids(model, asked)),
             facts=({"both_orders": True} if self.both_orders else {}) | asked.facts,
         )

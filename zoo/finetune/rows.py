@@ -11,15 +11,14 @@ from torch import Tensor
 
 from zoo.architecture import AnyNetwork
 from zoo.classify.answers import Answers, Window
-from zoo.classify.reading import Row, narrow
-from zoo.classify.songs import MOST_WINDOWS
+from zoo.classify.reading import MOST_WINDOWS, Row, narrow
 from zoo.data.read_questions import Question
 from zoo.data.records import Records
 from zoo.errors import ZooError
 from zoo.finetune.examples import Part
 from zoo.finetune.labelled import Labelled
 from zoo.finetune.material import Asked
-from zoo.music.prior import Prior
+from zoo.model import Model
 
 UNEVEN = 5
 """Times that one class may have the samples of another before it is said."""
@@ -70,18 +69,19 @@ def used(data: Labelled, parts: Sequence[Part]) -> dict[str, int]:
     return {"train_samples": len(parts[0]) + len(parts[1]), "test_samples": len(parts[2])}
 
 
-def notes(parts: Sequence[Part], asked: Asked, network: AnyNetwork, *, balanced: bool) -> list[str]:
+def notes(parts: Sequence[Part], asked: Asked, model: Model, network: AnyNetwork, *, balanced: bool) -> list[str]:
     """Return what people should know of the samples: cut ones, and labels that are rare.
 
     Args:
         parts: of the data, as rows.
         asked: of the run.
+        model: that was asked for.
         network: with its head.
         balanced: rare labels count for more.
     """
     found = []
     most = asked.context or network.context
-    if isinstance(network, Prior):
+    if model.modality == "music":
         cut = [any(row.cut for row in rows) for part in parts for rows in part.rows]
         rest = f"{MOST_WINDOWS} windows of {most} tokens: as many, evenly spread, are read of each"
     else:
