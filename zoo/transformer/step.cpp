@@ -138,21 +138,22 @@ struct Share {
     }
 };
 
-// ROWS rows times LANES / ROWS outputs: one vector of dot products, which lies row by row. Meanwhile AHEAD rows of
-// weights are fetched that come next: without, the memory would wait for the sums at the end.
+// ROWS rows times LANES / ROWS outputs: one vector of dot products, which lies row by row. Meanwhile AHEAD of the
+// weights that come next, from `place` on, are fetched, `distance` numbers further on: without, the memory would wait
+// for the sums at the end.
 template <int ROWS, int AHEAD, class T>
-inline Vector dots(const float* x, int64_t inputs, const T* const* weights, const T* const* ahead) {
+inline Vector dots(const float* x, int64_t inputs, const T* const* weights, int64_t distance, int64_t place = 0) {
     constexpr int OUTPUTS = LANES / ROWS;
+    const T* const* ahead = weights + (AHEAD == OUTPUTS ? 0 : place);
     Vector totals[LANES] = {};
     for (int64_t i = 0; i < inputs; i += LANES) {
         Vector given[ROWS];
 #pragma GCC unroll 16
         for (int row = 0; row < ROWS; row++) given[row] = load(x + row * inputs + i);
 #pragma GCC unroll 16
-        for (int next = 0; next < AHEAD; next++) __builtin_prefetch(ahead[next] + i);
-#pragma GCC unroll 16
         for (int output = 0; output < OUTPUTS; output++) {
             Vector weight = load(weights[output] + i);
+            if (output < AHEAD) __builtin_prefetch(ahead[output] + distance + i);
 #pragma GCC unroll 16
             for (int row = 0; row < ROWS; row++) totals[row * OUTPUTS + output] += given[row] * weight;
         }
@@ -177,14 +178,14 @@ struct Matrix {
 
 // LANES / ROWS outputs from `first` on, fewer at `end`, for ROWS rows.
 template <int ROWS, int AHEAD, class T>
-inline void tile(const float* x, const Matrix<T>& matrix, int64_t first, int64_t end, const T* const* ahead,
-                 float* result, bool add) {
+inline void tile(const float* x, const Matrix<T>& matrix, int64_t first, int64_t end, int64_t place, float* result,
+                 bool add) {
     constexpr int OUTPUTS = LANES / ROWS;
     const T* weights[OUTPUTS];
     for (int i = 0; i < OUTPUTS; i++)
         weights[i] = matrix.weight + (first + i < end ? first + i : end - 1) * matrix.inputs;
     float sums[LANES], biases[OUTPUTS];
-    store(sums, dots<ROWS, AHEAD>(x, matrix.inputs, weights, ahead));
+    store(sums, dots<ROWS, AHEAD>(x, matrix.inputs, weights, OUTPUTS * matrix.inputs, place));
     const int64_t count = end - first < OUTPUTS ? end - first : OUTPUTS;
     for (int i = 0; i < count; i++) biases[i] = matrix.bias ? number(matrix.bias + first + i) : 0.0f;
     for (int row = 0; row < ROWS; row++) {
@@ -200,14 +201,9 @@ inline void tile(const float* x, const Matrix<T>& matrix, int64_t first, int64_t
 template <int ROWS, int AHEAD, class T>
 inline void tiles(const float* x, int64_t rows, const Matrix<T>& matrix, int64_t first, int64_t end, float* result,
                   bool add) {
-    constexpr int OUTPUTS = LANES / ROWS;
-    const T* ahead[OUTPUTS + AHEAD];
-    for (int i = 0; i < OUTPUTS + AHEAD; i++)
-        ahead[i] = matrix.weight + (first + OUTPUTS + (i < OUTPUTS ? i : OUTPUTS - 1)) * matrix.inputs;
-    int64_t place = 0;
-    for (int64_t row = 0; row < rows; row += ROWS, place = place + AHEAD < OUTPUTS ? place + AHEAD : OUTPUTS)
-        tile<ROWS, AHEAD>(x + row * matrix.inputs, matrix, first, end, ahead + place,
-                          result + row * matrix.outputs, add);
+    constexpr int64_t LAST = LANES / ROWS - AHEAD;
+    for (int64_t row = 0, place = 0; row < rows; row += ROWS, place = place + AHEAD < LAST ? place + AHEAD : LAST)
+        tile<ROWS, AHEAD>(x + row * matrix.inputs, matrix, first, end, place, result + row * matrix.outputs, add);
 }
 
 // This thread's outputs of x (rows, inputs); the result is (rows, outputs).
@@ -221,7 +217,8 @@ void product(const float* x, int64_t rows, const Matrix<T>& matrix, float* resul
                 many_tiles(x + begin * matrix.inputs, count, matrix, first, share.end, result + begin * matrix.outputs,
                            add);
         };
-        part(fours < 8 ? tiles<4, 4, T> : fours < 16 ? tiles<4, 2, T> : tiles<4, 1, T>, LANES / 4, 0, fours);
+        part(fours < 8 ? tiles<4, LANES / 4, T> : fours < 16 ? tiles<4, (LANES + 4) / 8, T> : tiles<4, 1, T>, LANES / 4, 0,
+             fours);
         part(tiles<2, LANES / 2, T>, LANES / 2, fours, twos);
         part(tiles<1, LANES, T>, LANES, fours + twos, rows - fours - twos);
     }
@@ -297,7 +294,7 @@ void attend(const float* query, const T* keys, const T* values, const Seen& seen
         const T* near[LANES];
         for (int i = 0; i < LANES; i++)
             near[i] = keys + (first + i < seen.count ? first + i : seen.count - 1) * step;
-        Vector score = dots<1, 0>(query, width, near, near);
+        Vector score = dots<1, LANES>(query, width, near, LANES * step);
         store(scores + first, score);
         highest = score > highest ? score : highest;  // the last one is repeated up to a whole vector
     }
